@@ -1,0 +1,93 @@
+"""Writing files so that nobody ever sees half of one, and so that a full disk is said in words."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .errors import StorageError
+
+
+@contextmanager
+def storage_errors(path: Path, what: str = "") -> Iterator[None]:
+    """Turn a full disk or a folder without permission into one sentence.
+
+    Args:
+        path: the file or folder that is being written.
+        what: what is lost if it can't be, for the sentence.
+    """
+    what = what or path.name
+    try:
+        yield
+    except Exception as problem:
+        code = _error_number(problem)
+        if code in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(f"the disk is full: {what} could not be written to {path.parent}") from problem
+        if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StorageError(f"no permission to write {what} to {path.parent}") from problem
+        if code == errno.EIO:
+            raise StorageError(f"{what} could not be written to {path.parent} ({problem})") from problem
+        raise
+
+
+def _error_number(problem: Exception) -> int | None:
+    """The system's number of an error; libraries that are not written in Python give it in their text."""
+    if isinstance(problem, OSError):
+        return problem.errno
+    named = re.search(r"os error (\d+)", str(problem))
+    if named:
+        return int(named[1])
+    return errno.ENOSPC if "No space left on device" in str(problem) else None
+
+
+@contextmanager
+def atomic_path(path: Path, what: str = "") -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place, durably, when the block ends without an error.
+
+    Raises:
+        StorageError: the disk is full, or the folder can't be written; ``path`` is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
+    with storage_errors(path, what):
+        try:
+            temporary.touch()
+            mode = temporary.stat().st_mode  # as the umask says; some writers make their files private
+            yield temporary
+            temporary.chmod(mode)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+            _sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def atomic_write(path: Path, data: bytes, what: str = "") -> None:
+    """Write ``data`` to ``path``: all of it or nothing, and durable once this returns."""
+    with atomic_path(path, what) as temporary:
+        temporary.write_bytes(data)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable. Some file systems can't, and say so: then the rename alone must do."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

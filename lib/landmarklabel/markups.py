@@ -1,0 +1,232 @@
+"""Slicer's markups JSON (``.mrk.json``), the exchange format: written to schema 1.0.3, read from any 1.x.
+
+What survives a load and save in 3D Slicer decides how landmarks are stored: ``label`` is the key, ``description``
+holds the state, and the confidences are a measurement with one value per control point. A landmark that is
+``missing`` or ``undefined`` has a ``positionStatus`` and no position; Slicer writes it as an empty string, which
+its own schema does not have, so "", null, an absent key and [0, 0, 0] are never taken for a position there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import LabelError, listed
+from .files import atomic_write
+from .landmarks import LandmarkSet, Status
+from .protocol import Protocol
+from .radiograph import Geometry
+
+SCHEMA = "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/markups-schema-v1.0.3.json#"
+
+#: A world position further than this from the image's plane, in mm, belongs to another image.
+PLANE_TOLERANCE_MM = 1.0
+
+_POSITION_STATUS = {Status.MISSING: "missing", Status.UNDEFINED: "undefined"}
+_UNPLACED = ("undefined", "missing", "preview")
+_FROM_RAS = np.array([-1.0, -1.0, 1.0])
+
+
+def markups_to_dict(landmarks: LandmarkSet, geometry: Geometry, name: str = "") -> dict[str, Any]:
+    """Landmarks as the content of a ``.mrk.json`` file.
+
+    Args:
+        landmarks: in pixels of the image.
+        geometry: the image's map from pixels to LPS.
+        name: name of the node in Slicer; the protocol's name if empty.
+    """
+    world = geometry.pixel_to_world(landmarks.points)
+    points = [
+        _control_point(index, definition.label, status, position.tolist())
+        for index, (definition, status, position) in enumerate(
+            zip(landmarks.protocol.landmarks, landmarks.status, world, strict=True), start=1
+        )
+    ]
+    markup = {
+        "type": "Fiducial",
+        "name": name or landmarks.protocol.name,
+        "coordinateSystem": "LPS",
+        "coordinateUnits": "mm",
+        "locked": False,
+        "fixedNumberOfControlPoints": True,
+        "labelFormat": "%N-%d",
+        "lastUsedControlPointNumber": len(points),
+        "controlPoints": points,
+        "measurements": _confidence_measurement(landmarks),
+    }
+    return {"@schema": SCHEMA, "markups": [markup]}
+
+
+def _control_point(number: int, label: str, status: Status, position: list[float]) -> dict[str, Any]:
+    point: dict[str, Any] = {
+        "id": str(number),
+        "label": label,
+        "description": status.value,
+        "associatedNodeID": "",
+        "orientation": [-1.0, -0.0, -0.0, -0.0, -1.0, -0.0, 0.0, 0.0, 1.0],
+        "selected": True,
+        "locked": False,
+        "visibility": True,
+        "positionStatus": _POSITION_STATUS.get(status, "defined"),
+    }
+    if status.placed:
+        point["position"] = position
+    return point
+
+
+def _confidence_measurement(landmarks: LandmarkSet) -> list[dict[str, Any]]:
+    if not np.isfinite(landmarks.confidence).any():
+        return []
+    # A landmark without a confidence is written as -1: JSON has no NaN, and Slicer keeps numbers only.
+    values = [float(c) if math.isfinite(c) else -1.0 for c in landmarks.confidence]
+    return [{"name": "confidence", "enabled": False, "units": "", "controlPointValues": values}]
+
+
+def write_markups(landmarks: LandmarkSet, geometry: Geometry, path: Path, name: str = "") -> None:
+    """Write a ``.mrk.json`` file, so that ``path`` never holds half of one."""
+    atomic_write(path, json.dumps(markups_to_dict(landmarks, geometry, name), indent=1).encode())
+
+
+def read_markups(path: Path, protocol: Protocol, geometry: Geometry) -> LandmarkSet:
+    """Landmarks of a ``.mrk.json`` file.
+
+    Raises:
+        LabelError: the file is empty, is not markups JSON, or its points are not those of the protocol.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        raise LabelError(f"{path}: can't be read ({problem.strerror})") from None
+    return parse_markups(data, protocol, geometry, path.name)
+
+
+def parse_markups(data: bytes, protocol: Protocol, geometry: Geometry, where: str = "markups") -> LandmarkSet:
+    """Landmarks of markups JSON, put in the protocol's order.
+
+    Args:
+        data: content of a ``.mrk.json`` file of any schema 1.x.
+        geometry: the map from LPS to pixels of the image that they belong to.
+        where: name of the file, for messages.
+
+    Raises:
+        LabelError: the data is empty, is not markups JSON, or its points are not those of the protocol.
+    """
+    markup = _single_markup(data, where)
+    control_points = _control_points(markup, protocol, where)
+    to_lps = _to_lps(markup, where)
+    points = np.full((len(protocol), 2), np.nan)
+    status = [Status.UNDEFINED] * len(protocol)
+    for point in control_points:
+        index = protocol.index(point["label"])
+        position = _position(point, where)
+        status[index] = _status(point, position is not None)
+        if position is not None:
+            points[index] = _pixel(np.asarray(position) * to_lps, geometry, point["label"], where)
+    confidence = _confidences(markup, control_points, protocol)
+    return LandmarkSet(protocol, points, tuple(status), confidence)
+
+
+def _single_markup(data: bytes, where: str) -> dict[str, Any]:
+    if not data.strip():
+        raise LabelError(f"{where}: the file is empty; expected markups JSON (.mrk.json) with the landmarks")
+    try:
+        content = json.loads(data)
+    except (ValueError, UnicodeDecodeError) as problem:
+        raise LabelError(f"{where}: not JSON ({problem}); expected markups JSON (.mrk.json)") from None
+    except RecursionError:
+        raise LabelError(f"{where}: JSON nested too deep; expected markups JSON (.mrk.json)") from None
+    markups = content.get("markups") if isinstance(content, dict) else None
+    if not isinstance(markups, list) or not all(isinstance(markup, dict) for markup in markups):
+        raise LabelError(f"{where}: JSON, but not markups JSON: it has no list 'markups'")
+    schema = str(content.get("@schema", "v1."))
+    if "schema-v" in schema and "schema-v1." not in schema:
+        raise LabelError(f"{where}: markups of schema {schema.rstrip('#')}; expected any 1.x")
+    fiducials = [markup for markup in markups if markup.get("type", "Fiducial") == "Fiducial"]
+    if len(fiducials) != 1:
+        kinds = listed(str(markup.get("type")) for markup in markups) or "none"
+        raise LabelError(f"{where}: expected one point list (Fiducial), got {len(fiducials)} (markups: {kinds})")
+    return fiducials[0]
+
+
+def _control_points(markup: dict[str, Any], protocol: Protocol, where: str) -> list[dict[str, Any]]:
+    points = markup.get("controlPoints", [])
+    if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
+        raise LabelError(f"{where}: 'controlPoints' must be a list of points")
+    labels = [point.get("label") for point in points]
+    unknown = [str(label) for label in labels if label not in protocol.labels]
+    if unknown:
+        raise LabelError(
+            f"{where}: {listed(unknown)}: not a landmark of {protocol.name}, which has {listed(protocol.labels, 30)}"
+        )
+    repeated = sorted({str(label) for label in labels if labels.count(label) > 1})
+    if repeated:
+        raise LabelError(f"{where}: {listed(repeated)} given more than once; each landmark has one point")
+    if len(points) != len(protocol):
+        absent = [label for label in protocol.labels if label not in labels]
+        raise LabelError(
+            f"{where}: {len(points)} points, but {protocol.name} has {len(protocol)}; {listed(absent)} "
+            "not there (a landmark that can't be seen is a point with positionStatus 'missing')"
+        )
+    return points
+
+
+def _to_lps(markup: dict[str, Any], where: str) -> np.ndarray:
+    # Schema 1.0.0 counts systems as Slicer's enum does: RAS = 0, LPS = 1.
+    system = str(markup.get("coordinateSystem", "LPS"))
+    if system in ("LPS", "1"):
+        return np.ones(3)
+    if system in ("RAS", "0"):
+        return _FROM_RAS
+    raise LabelError(f"{where}: coordinateSystem '{system}'; expected LPS or RAS")
+
+
+def _position(point: dict[str, Any], where: str) -> list[float] | None:
+    """Its position, or None where it has none."""
+    position = point.get("position")
+    if point.get("positionStatus", "defined") in _UNPLACED or position in ("", None, []):
+        return None
+    numbers = (
+        isinstance(position, list)
+        and len(position) == 3
+        and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in position)
+        and all(math.isfinite(value) for value in position)
+    )
+    if not numbers:
+        raise LabelError(
+            f"{where}: landmark {point['label']} has position {str(position)[:80]}; expected three finite numbers in mm"
+        )
+    return [float(value) for value in position]
+
+
+def _status(point: dict[str, Any], placed: bool) -> Status:
+    if not placed:
+        return Status.MISSING if point.get("positionStatus") == "missing" else Status.UNDEFINED
+    token = str(point.get("description", "")).strip().lower()
+    # Points that a person made elsewhere carry no token of ours: a person placed them.
+    return Status(token) if token in {"predicted", "corrected", "confirmed"} else Status.CORRECTED
+
+
+def _pixel(world: np.ndarray, geometry: Geometry, label: str, where: str) -> np.ndarray:
+    distance = float(geometry.distance_from_plane(world))
+    if distance > PLANE_TOLERANCE_MM:
+        raise LabelError(
+            f"{where}: landmark {label} lies {distance:.1f} mm from the plane of the image; it belongs to another image"
+        )
+    return geometry.world_to_pixel(world)
+
+
+def _confidences(markup: dict[str, Any], control_points: list[dict[str, Any]], protocol: Protocol) -> np.ndarray:
+    confidence = np.full(len(protocol), np.nan)
+    for measurement in markup.get("measurements") or []:
+        values = measurement.get("controlPointValues") if isinstance(measurement, dict) else None
+        named = isinstance(measurement, dict) and measurement.get("name") == "confidence"
+        if not named or not isinstance(values, list) or len(values) != len(control_points):
+            continue
+        for point, value in zip(control_points, values, strict=True):
+            if isinstance(value, (int, float)) and 0 <= value <= 1:
+                confidence[protocol.index(point["label"])] = float(value)
+    return confidence
