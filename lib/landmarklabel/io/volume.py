@@ -1,0 +1,80 @@
+"""NRRD, NIfTI and MHA, by SimpleITK."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import ImageError
+from ..radiograph import Geometry, Radiograph, SpacingSource
+from .raster import MAX_PIXELS, luminance
+
+
+def read_volume(path: Path, kind: str) -> Radiograph:
+    """Read a 2D image, or a 3D one of a single slice, as NRRD, NIfTI or MHA.
+
+    Raises:
+        ImageError: the file is damaged, or holds more than one slice.
+    """
+    _require_one_file(path, kind)
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO({"NRRD": "NrrdImageIO", "NIfTI": "NiftiImageIO", "MHA": "MetaImageIO"}[kind])
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        _require_single(reader.GetSize(), path)
+        image = reader.Execute()
+    except RuntimeError as problem:
+        raise ImageError(f"{path.name}: damaged {kind} file ({str(problem).splitlines()[-1].strip()})") from None
+    pixels = np.squeeze(sitk.GetArrayFromImage(image), axis=tuple(range(image.GetDimension() - 2)))
+    if pixels.ndim == 3:
+        if pixels.shape[2] not in (3, 4):
+            raise ImageError(f"{path.name}: {pixels.shape[2]} values a pixel; expected grey or RGB(A)")
+        pixels = luminance(pixels[..., :3])
+    if not np.issubdtype(pixels.dtype, np.integer) and not np.issubdtype(pixels.dtype, np.floating):
+        raise ImageError(f"{path.name}: pixels of type {pixels.dtype}; expected real numbers")
+    if not np.isfinite(pixels).all():
+        raise ImageError(f"{path.name}: some pixels are not finite numbers")
+    geometry = image_geometry(image)
+    # Exactly 1 mm is what these formats hold when nobody knew; no radiograph has pixels of that size.
+    known = geometry.spacing != (1.0, 1.0)
+    source = SpacingSource.FILE if known else SpacingSource.UNKNOWN
+    return Radiograph(pixels, geometry, geometry.spacing, source, source=path.name)
+
+
+def _require_one_file(path: Path, kind: str) -> None:
+    """Refuse a header that names another file for its pixels: that could be any file of the machine."""
+    with path.open("rb") as file:
+        head = file.read(65_536)
+    if kind == "MHA":
+        named = re.search(rb"(?im)^ElementDataFile\s*=\s*(.*?)\s*$", head)
+        elsewhere = named is not None and named[1].upper() != b"LOCAL"
+    else:
+        header = head.split(b"\n\n")[0]
+        elsewhere = kind == "NRRD" and re.search(rb"(?im)^data ?file:", header) is not None
+    if elsewhere:
+        raise ImageError(f"{path.name} keeps its pixels in another file; store header and pixels in one file")
+
+
+def _require_single(size: tuple[int, ...], path: Path) -> None:
+    if any(length != 1 for length in size[2:]):
+        shape = " x ".join(map(str, size))
+        raise ImageError(f"{path.name} is a volume of {shape}; expected one single 2D image")
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ImageError(f"{path.name}: {size[0]} x {size[1]} pixels; at most {MAX_PIXELS} are read")
+
+
+def image_geometry(image: sitk.Image | sitk.ImageFileReader) -> Geometry:
+    """Geometry of an image, or of a file whose header was read, of 2 dimensions or 3 with one slice."""
+    dimension = len(image.GetSize())
+    direction = np.eye(3)
+    matrix = np.reshape(image.GetDirection(), (dimension, dimension))
+    keep = min(dimension, 3)
+    direction[:keep, :keep] = matrix[:keep, :keep]
+    origin = (*image.GetOrigin()[:3], 0.0)[:3]
+    width, height, *_ = image.GetSize()
+    spacing = image.GetSpacing()
+    return Geometry((width, height), (spacing[0], spacing[1]), origin, tuple(direction.ravel().tolist()))
