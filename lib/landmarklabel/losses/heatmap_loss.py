@@ -1,0 +1,66 @@
+"""The loss of a heat map network: targets made on the device, summed over coarse and fine outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from ..heatmaps import encode, to_map
+from .pixelwise import adaptive_wing, exponential_weighted_center, squared_error
+
+
+class LossConfig(BaseModel):
+    """Which loss.
+
+    Attributes:
+        name: ``ewc`` (exponential weighted center, FARNet's own), ``mse``, or ``adaptive_wing``.
+        alpha: of ``ewc``.
+        sigma: deviation of the target Gaussians, in pixels of each map itself, so that the maps of a coarser
+            output are wider on the image (FARNet, Section 3.4). The decoders are exact from 1.5 on.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Literal["ewc", "mse", "adaptive_wing"] = "ewc"
+    alpha: float = Field(40.0, ge=1)
+    sigma: float = Field(10.0, ge=1.5)
+
+
+class HeatmapLoss(nn.Module):
+    """Mean of the pixelwise loss over the maps of all visible landmarks, summed over a network's outputs.
+
+    Args:
+        config: which loss.
+        strides: of the network's outputs.
+    """
+
+    def __init__(self, config: LossConfig, strides: Sequence[int]) -> None:
+        super().__init__()
+        self.config = config
+        self.strides = tuple(strides)
+
+    def forward(self, outputs: Sequence[torch.Tensor], points: torch.Tensor) -> torch.Tensor:
+        """Loss of a batch, a scalar.
+
+        Args:
+            outputs: maps (B, K, H / s, W / s) for each stride s.
+            points: (B, K, 2), (x, y) in pixels of the input. A landmark with NaN counts nowhere; one that an
+                augmentation moved outside has the tail of its Gaussian as target.
+        """
+        visible = torch.isfinite(points).all(dim=-1)
+        total = outputs[0].new_zeros((), dtype=torch.float32)
+        for maps, stride in zip(outputs, self.strides, strict=True):
+            height, width = maps.shape[-2:]
+            target = encode(to_map(points.float(), stride), (width, height), self.config.sigma)
+            per_map = self._pixelwise(maps.float(), target).mean(dim=(-2, -1))
+            total = total + (per_map * visible).sum() / visible.sum().clamp(min=1)
+        return total
+
+    def _pixelwise(self, maps: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        if self.config.name == "ewc":
+            return exponential_weighted_center(maps, target, self.config.alpha)
+        return squared_error(maps, target) if self.config.name == "mse" else adaptive_wing(maps, target)

@@ -1,0 +1,167 @@
+"""Model files: safetensors with a JSON header. Nothing in them can execute code.
+
+The header says what the model is (method, configuration, protocol), what it was trained on, how well it did, and
+holds a digest of the weights, so that a damaged file is refused, never served.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from .engine.config import ExperimentConfig
+from .errors import ModelError
+from .files import atomic_path
+from .networks import HeatmapNetwork, build_network
+from .protocol import Protocol
+
+_KEY = "landmarklabel"
+_FORMAT = 1
+
+
+class ModelHeader(BaseModel):
+    """What a model file says about itself.
+
+    Attributes:
+        format: of this header.
+        version: names the weights: the first digits of their digest.
+        config: the run that made it.
+        protocol: the anatomy, whole, so that a model needs no other file.
+        data: name, fingerprint and size of the training data.
+        metrics: on the validation data, at the epoch that was kept.
+        software: versions of what made it.
+        digest: SHA-256 of the weights.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = _FORMAT
+    version: str
+    config: ExperimentConfig
+    protocol: Protocol
+    data: dict[str, Any]
+    metrics: dict[str, Any]
+    software: dict[str, str]
+    digest: str
+
+
+def save_model(
+    path: Path,
+    network: HeatmapNetwork,
+    config: ExperimentConfig,
+    protocol: Protocol,
+    data: dict[str, Any],
+    metrics: dict[str, Any],
+    half: bool = False,
+) -> ModelHeader:
+    """Write a model file; ``path`` keeps its old content until the new one is complete and on disk.
+
+    Args:
+        half: store weights in 16 bits, half the size.
+
+    Raises:
+        StorageError: the disk is full, or the folder can't be written.
+    """
+    weights = {name: _stored(value, half) for name, value in network.state_dict().items()}
+    digest = _digest(weights)
+    header = ModelHeader(
+        version=digest[:12], config=config, protocol=protocol, data=data, metrics=metrics, software=_software(),
+        digest=digest,
+    )  # fmt: skip
+    with atomic_path(path, f"the model {path.name}") as temporary:
+        save_file(weights, temporary, metadata={_KEY: header.model_dump_json()})
+    return header
+
+
+def read_header(path: Path) -> ModelHeader:
+    """The header alone, without loading weights.
+
+    Raises:
+        ModelError: no file there, damaged, or not one of ours.
+    """
+    if not path.is_file():
+        raise ModelError(f"there is no model file {path.name}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(_KEY)
+    except (SafetensorError, OSError, ValueError) as problem:
+        raise ModelError(f"the model file {path.name} is damaged ({problem}); it is not used") from None
+    if text is None:
+        raise ModelError(f"{path.name} is a safetensors file, but not a landmarklabel model: it has no header of ours")
+    try:
+        return ModelHeader.model_validate_json(text)
+    except ValidationError:
+        version = json.loads(text).get("format")
+        raise ModelError(
+            f"the header of {path.name} can't be read (its format is {version}, this program reads {_FORMAT}); "
+            "use the version of landmarklabel that wrote it, or train again"
+        ) from None
+
+
+def load_model(path: Path) -> tuple[HeatmapNetwork, ModelHeader]:
+    """A trained network in evaluation mode, on the CPU, and its header.
+
+    Raises:
+        ModelError: no file there, damaged, or its weights do not fit its own description.
+    """
+    header = read_header(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError, ValueError) as problem:
+        raise ModelError(f"the model file {path.name} is damaged ({problem}); it is not used") from None
+    if _digest(weights) != header.digest:
+        raise ModelError(
+            f"the model file {path.name} is damaged: its weights are not those that were saved; it is not used"
+        )
+    network = build_network(without_pretrained(header.config).network, len(header.protocol))
+    try:
+        network.load_state_dict({name: _restored(value) for name, value in weights.items()})
+    except RuntimeError:
+        raise ModelError(f"the weights of {path.name} do not fit its network ({header.config.network.name})") from None
+    return network.eval(), header
+
+
+def without_pretrained(config: ExperimentConfig) -> ExperimentConfig:
+    """The same run without fetching weights of a backbone: those of a trained model replace them anyway."""
+    if not hasattr(config.network, "pretrained"):
+        return config
+    return config.model_copy(update={"network": config.network.model_copy(update={"pretrained": False})})
+
+
+def _stored(value: torch.Tensor, half: bool) -> torch.Tensor:
+    value = value.detach().cpu().contiguous()
+    return value.half() if half and value.dtype == torch.float32 else value
+
+
+def _restored(value: torch.Tensor) -> torch.Tensor:
+    return value.float() if value.is_floating_point() else value
+
+
+def _digest(weights: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(f"{name} {weights[name].dtype} {tuple(weights[name].shape)}\n".encode())
+        digest.update(weights[name].reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _software() -> dict[str, str]:
+    import monai
+    import timm
+
+    from . import __version__
+
+    return {
+        "landmarklabel": __version__,
+        "torch": torch.__version__,
+        "monai": monai.__version__,
+        "timm": timm.__version__,
+    }

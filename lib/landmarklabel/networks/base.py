@@ -1,0 +1,46 @@
+"""What every heat map network has in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import nn
+
+
+class HeatmapNetwork(nn.Module, ABC):
+    """A network from images to heat maps.
+
+    ``forward`` takes (B, 3, H, W), H and W multiples of the config's ``multiple``, and returns one tensor
+    (B, K, H / s, W / s) a stride s in ``strides``, coarse to fine. All of them are supervised; landmarks are read off
+    the last.
+
+    Attributes:
+        strides: of the maps that ``forward`` returns.
+        memory_format: in which its convolutions run fastest, measured by ``benchmarks/memory_format.py``.
+    """
+
+    strides: tuple[int, ...]
+    memory_format = torch.contiguous_format
+
+    def place(self, device: torch.device) -> HeatmapNetwork:
+        """Move to a device, in the memory format that is fastest."""
+        self.to(device)
+        self.to(memory_format=self.memory_format)
+        return self
+
+    @abstractmethod
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Heat maps of a batch of images, one tensor a stride."""
+
+
+def conv_norm_act(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Convolution, batch norm, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(True)
+    )
+
+
+def heatmap_head(inputs: int, landmarks: int) -> nn.Sequential:
+    """3x3 of the same width, then 1x1 to one map a landmark."""
+    return nn.Sequential(conv_norm_act(inputs, inputs, 3), nn.Conv2d(inputs, landmarks, 1))

@@ -1,0 +1,56 @@
+"""A feature pyramid over a backbone as a heat map regressor: the baseline "FPN" of FARNet's Table 2."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from monai.networks.blocks import FeaturePyramidNetwork
+from pydantic import BaseModel, ConfigDict, Field
+
+from .backbones import Backbone
+from .base import HeatmapNetwork, heatmap_head
+
+
+class FPNConfig(BaseModel):
+    """A feature pyramid.
+
+    Attributes:
+        backbone: a timm model.
+        pretrained: True, False, or a file of weights; see :class:`Backbone`.
+        width: channels of the pyramid.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Literal["fpn"] = "fpn"
+    backbone: str = "densenet121"
+    pretrained: bool | str = True
+    width: int = Field(256, ge=16)
+
+    @property
+    def multiple(self) -> int:
+        """Of which height and width of the input must be."""
+        return 32
+
+
+class FPN(HeatmapNetwork):
+    """Heat maps at stride 1 from the pyramid's level of stride 4."""
+
+    strides = (1,)
+    memory_format = torch.channels_last
+
+    def __init__(self, config: FPNConfig, landmarks: int) -> None:
+        super().__init__()
+        self.backbone = Backbone(config.backbone, config.pretrained)
+        self.first = self.backbone.strides.index(4)
+        self.pyramid = FeaturePyramidNetwork(2, list(self.backbone.channels[self.first :]), config.width)
+        self.head = heatmap_head(config.width, landmarks)
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        levels = self.backbone(images)[self.first :]
+        pyramid = self.pyramid(OrderedDict((str(i), level) for i, level in enumerate(levels)))
+        finest = F.interpolate(pyramid["0"], images.shape[-2:], mode="bilinear", align_corners=False)
+        return [self.head(finest)]

@@ -1,0 +1,172 @@
+"""The one way to run a model: ``set_image``, then ``predict``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .engine.config import ExperimentConfig
+from .errors import ModelError
+from .heatmaps import DecoderConfig, decode, from_map
+from .landmarks import LandmarkSet, Status
+from .modelfile import ModelHeader, load_model
+from .networks import HeatmapNetwork
+from .protocol import Protocol
+from .radiograph import Radiograph
+from .transforms import Placement
+from .transforms.intensity import place_radiograph, to_network
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """An answer of a model.
+
+    Attributes:
+        landmarks: in pixels of the original image, with confidence.
+        timings: seconds by step: ``preprocess``, ``network``, ``decode``.
+    """
+
+    landmarks: LandmarkSet
+    timings: dict[str, float]
+
+
+class Predictor:
+    """A model ready to run, and the image it looks at. One thread at a time; models may be shared by several.
+
+    Args:
+        network: in evaluation mode.
+        config: of the run that made it.
+        protocol: its landmarks.
+        device: where to run; by default a GPU if there is one.
+        decoder: how landmarks are read off; the model's own by default.
+        provenance: what answers say about where they come from.
+    """
+
+    def __init__(
+        self,
+        network: HeatmapNetwork,
+        config: ExperimentConfig,
+        protocol: Protocol,
+        device: str | torch.device | None = None,
+        decoder: DecoderConfig | None = None,
+        provenance: dict[str, Any] | None = None,
+    ) -> None:
+        self.device = pick_device(device)
+        self.network = network.place(self.device).eval()
+        self.config = config
+        self.protocol = protocol
+        self.decoder = decoder or config.decoder
+        self.provenance = provenance or {}
+        self._image: torch.Tensor | None = None
+        self._placement: Placement | None = None
+        self._preprocess_time = 0.0
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        device: str | torch.device | None = None,
+        decoder: DecoderConfig | None = None,
+        protocol: Protocol | None = None,
+    ) -> Predictor:
+        """A predictor from a model file.
+
+        Args:
+            path: of the model file.
+            device: where to run; by default a GPU if there is one.
+            decoder: instead of the model's own.
+            protocol: if given, the model must be for this one.
+
+        Raises:
+            ModelError: no file there, damaged, or made for another protocol.
+        """
+        network, header = load_model(Path(path))
+        if protocol is not None:
+            require_protocol(header, protocol, Path(path).name)
+        provenance = {"model": header.config.method, "version": header.version}
+        return cls(network, header.config, header.protocol, device, decoder, provenance)
+
+    def set_image(self, radiograph: Radiograph) -> None:
+        """Look at this image from now on."""
+        start = time.perf_counter()
+        self._placement = Placement(radiograph.size, self.config.input.size, self.config.input.fit)
+        self._image = place_radiograph(radiograph, self._placement)
+        self._preprocess_time = time.perf_counter() - start
+
+    def predict(self) -> Prediction:
+        """All landmarks of the image that was set.
+
+        Raises:
+            RuntimeError: no image was set.
+        """
+        if self._image is None or self._placement is None:
+            raise RuntimeError("call set_image before predict")
+        start = time.perf_counter()
+        maps = self._run(self._image[None])
+        middle = time.perf_counter()
+        landmarks = self._decode(maps, [self._placement])[0]
+        timings = {
+            "preprocess": self._preprocess_time,
+            "network": middle - start,
+            "decode": time.perf_counter() - middle,
+        }
+        return Prediction(landmarks, timings)
+
+    def predict_all(self, radiographs: Sequence[Radiograph], batch_size: int = 4) -> Iterator[LandmarkSet]:
+        """Landmarks of many images, in order, ``batch_size`` at a time through the network."""
+        for start in range(0, len(radiographs), batch_size):
+            batch = radiographs[start : start + batch_size]
+            placements = [Placement(r.size, self.config.input.size, self.config.input.fit) for r in batch]
+            images = torch.stack([place_radiograph(r, p) for r, p in zip(batch, placements, strict=True)])
+            yield from self._decode(self._run(images), placements)
+
+    @torch.inference_mode()
+    def _run(self, images: torch.Tensor) -> torch.Tensor:
+        """Finest heat maps (B, K, H, W) of images (B, H, W)."""
+        inputs = to_network(images.to(self.device)).contiguous(memory_format=self.network.memory_format)
+        return self.network(inputs)[-1]
+
+    @torch.inference_mode()
+    def _decode(self, maps: torch.Tensor, placements: Sequence[Placement]) -> list[LandmarkSet]:
+        stride = self.network.strides[-1]
+        points, confidence = decode(maps, self.config.loss.sigma, self.decoder)
+        inputs = from_map(points, stride).double().cpu().numpy()
+        return [
+            LandmarkSet.from_points(
+                self.protocol, placement.points_back(p), Status.PREDICTED, c, provenance=self.provenance
+            )
+            for p, c, placement in zip(inputs, confidence.double().cpu().numpy(), placements, strict=True)
+        ]
+
+
+def require_protocol(header: ModelHeader, protocol: Protocol, name: str) -> None:
+    """Check that a model was made for a protocol: the same landmarks in the same order.
+
+    Raises:
+        ModelError: it was made for another.
+    """
+    if header.protocol.fingerprint != protocol.fingerprint:
+        raise ModelError(
+            f"the model {name} was trained for the protocol {header.protocol.name} "
+            f"({len(header.protocol)} landmarks), not for {protocol.name} ({len(protocol)} landmarks)"
+            + (", whose labels or their order differ" if header.protocol.name == protocol.name else "")
+        )
+
+
+def pick_device(device: str | torch.device | None = None) -> torch.device:
+    """The device of that name; by default a GPU if there is one.
+
+    Raises:
+        ModelError: a GPU was asked for, and there is none.
+    """
+    if device is None or device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ModelError("device cuda was asked for, but this machine has no GPU that PyTorch can use")
+    return device
