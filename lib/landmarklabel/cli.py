@@ -1,0 +1,295 @@
+"""The command line: ``landmarklabel --help``.
+
+Each command is a thin layer over a function of the library. Whatever a user did wrong ends with one sentence on
+standard error and exit status 2.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+
+from .errors import ConfigError, LandmarkLabelError, listed
+from .files import atomic_write, storage_errors
+from .yamlfile import validate
+
+# PyTorch and MONAI take seconds to import: each command imports what it needs when it runs.
+if TYPE_CHECKING:
+    from .engine.evaluation import Evaluation
+    from .heatmaps import DecoderConfig
+    from .io.dataset import Case, LandmarkDataset
+
+app = typer.Typer(
+    help="Anatomical landmarks on radiographs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Source = Annotated[str, typer.Option("--data", help="LAYOUT:DIR; layouts: isbi2015, aasce, jsrt, hand, graz, studies.")]
+ProtocolOption = Annotated[str | None, typer.Option(help="Protocol, by name or YAML file; needed for studies:DIR.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+@app.command()
+def protocols(
+    name: Annotated[str | None, typer.Argument(help="Show the landmarks of this protocol (name or YAML file).")] = None,
+) -> None:
+    """List the anatomies there are, or the landmarks of one.
+
+    Example: landmarklabel protocols cephalometric_19
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from .protocol import load_protocol, shipped_protocols
+
+    if name is None:
+        table = Table("protocol", "landmarks", "structures", "anatomy")
+        for key in shipped_protocols():
+            protocol = load_protocol(key)
+            table.add_row(key, str(len(protocol)), str(len(protocol.structures)), protocol.title)
+    else:
+        protocol = load_protocol(name)
+        table = Table("", "label", "name", "where", title=protocol.title)
+        for number, landmark in enumerate(protocol.landmarks, start=1):
+            table.add_row(str(number), landmark.label, landmark.name, landmark.description)
+    Console().print(table)
+
+
+@app.command()
+def phantom(
+    protocol: Annotated[str, typer.Argument(help="cephalometric_19, chest_166 or spine_68.")],
+    out: Annotated[Path, typer.Option(help="Studies folder to write to.")],
+    number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many images.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first image; each further one counts up.")] = 0,
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels.")] = None,
+    dicom: Annotated[int, typer.Option(min=0, help="Write this many of them as DICOM.")] = 0,
+    unlabelled: Annotated[int, typer.Option(min=0, help="Leave the last so many without a label.")] = 0,
+) -> None:
+    """Make synthetic radiographs with their labels, as a MONAI Label studies folder.
+
+    Example: landmarklabel phantom spine_68 -n 20 --seed 1 --out studies/spine
+    """
+    from tqdm import tqdm
+
+    from .phantoms.studies import write_studies
+
+    images = write_studies(protocol, number, seed, out, _size(size), dicom=dicom, unlabelled=unlabelled)
+    for _ in tqdm(images, total=number, unit="image", disable=None):
+        pass
+    typer.echo(f"{number} images of {protocol} in {out}")
+
+
+@app.command("import")
+def import_(
+    layout: Annotated[str, typer.Argument(help="isbi2015, aasce, jsrt, hand or graz.")],
+    folder: Annotated[Path, typer.Argument(help="Where the published files are.")],
+    studies: Annotated[Path, typer.Argument(help="Studies folder to fill.")],
+    split: Annotated[str | None, typer.Option(help="Only this split of the layout.")] = None,
+    include_suspicious: Annotated[bool, typer.Option(help="Import labels that look wrong by geometry, too.")] = False,
+) -> None:
+    """Put a published data set into a studies folder, with its labels as final.
+
+    Example: landmarklabel import isbi2015 ~/data/isbi2015 studies/cephalograms --split train
+    """
+    from .io.dataset import read_dataset
+    from .io.importing import import_dataset
+
+    dataset = read_dataset(f"{layout}:{folder}")
+    advance = _bar("importing")
+    report = import_dataset(dataset, studies, split, include_suspicious, progress=lambda *_: advance())
+    _say_suspicious(dataset)
+    typer.echo(str(report))
+
+
+@app.command()
+def train(
+    config: Annotated[str, typer.Argument(help="Name of a file in configs/experiments, or a path.")],
+    data: Source,
+    out: Annotated[Path, typer.Option(help="Run folder; an unfinished run in it is resumed.")],
+    protocol: ProtocolOption = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="Change a key: --set epochs=5")] = None,
+    start_from: Annotated[Path | None, typer.Option(help="Model file whose weights to start from.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Train a model; run it again to resume after an interruption.
+
+    Example: landmarklabel train farnet_isbi2015_light --data isbi2015:data/isbi2015 --out runs/light
+    """
+    from .engine.config import load_experiment
+    from .engine.distributed import processes
+    from .io.dataset import read_dataset
+
+    settings = load_experiment(config, dict(_change(text) for text in changes or ()))
+    with processes():
+        from .engine.trainer import train as run
+
+        dataset = read_dataset(data, protocol)
+        _say_suspicious(dataset)
+        result = run(settings, dataset, out, device=device, start_from=start_from)
+    unit = "" if "val_mre" not in result.metrics else f", validation MRE {result.metrics['val_mre']:.3f}"
+    typer.echo(f"{result.model}: best epoch {result.best_epoch} of {result.epochs}{unit}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Model file.")],
+    data: Source,
+    split: Annotated[
+        str | None, typer.Option(help="Split of the layout; default: the one its config tests on.")
+    ] = None,
+    protocol: ProtocolOption = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write every figure to this file.")] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write a row for each landmark of each image.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Write a picture: error curves, best, median and worst image.")
+    ] = None,
+    decoder: Annotated[str | None, typer.Option(help="maximum, soft_argmax, local_soft_argmax or dark.")] = None,
+    include_suspicious: Annotated[bool, typer.Option(help="Evaluate also where the label looks wrong.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Compare a model's predictions with true landmarks.
+
+    Example: landmarklabel evaluate runs/light/model.safetensors --data isbi2015:data/isbi2015 --split test1
+    """
+    from .engine.evaluation import evaluate as run
+    from .engine.evaluation_report import leaked, print_table, report, write_csv
+    from .io.dataset import read_dataset
+    from .modelfile import read_header
+    from .predictor import Predictor
+
+    header = read_header(model)
+    predictor = Predictor.load(model, device, _decoder(decoder, header.config.decoder))
+    dataset = read_dataset(data, protocol or (header.protocol.name if data.startswith("studies:") else None))
+    chosen = split if split is not None else header.config.test_on
+    cases = _cases(dataset, chosen, include_suspicious)
+    evaluation = run(predictor, cases, progress=_bar("evaluating", len(cases)))
+    without_leaks = evaluation.subset(~leaked(cases, header))
+    print_table(evaluation, without_leaks)
+    if json_file:
+        content = report(evaluation, without_leaks, dataset, chosen, header, predictor.decoder)
+        atomic_write(json_file, json.dumps(content, indent=1).encode())
+    if csv_file:
+        write_csv(evaluation, csv_file)
+    if plot:
+        _plot(evaluation, cases, plot, f"{header.config.method} on {dataset.name} {chosen or ''}")
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="Model file.")],
+    images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
+    out: Annotated[Path, typer.Option(help="Folder for the .mrk.json files.")],
+    overlay: Annotated[bool, typer.Option(help="Also write a picture with the landmarks.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Landmarks of images, as markups that 3D Slicer opens.
+
+    Example: landmarklabel predict runs/light/model.safetensors x.dcm folder/ --out predictions
+    """
+    from .engine.prediction import predict_files
+    from .predictor import Predictor
+
+    with storage_errors(out / "markups", "predictions"):
+        out.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for path, problem in predict_files(Predictor.load(model, device), images, out, overlay):
+        if problem is None:
+            typer.echo(path)
+        else:
+            failed += 1
+            typer.echo(f"error: {problem}", err=True)
+    if failed:
+        raise typer.Exit(2)
+
+
+@app.command()
+def serve(
+    studies: Annotated[Path, typer.Argument(help="Studies folder: images at its top, labels in labels/.")],
+    protocol: Annotated[str, typer.Option(help="Name of a protocol, or a YAML file.")],
+    models: Annotated[Path | None, typer.Option(help="Folder of models; default: STUDIES.models beside it.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    experiment: Annotated[str, typer.Option(help="What training runs by default.")] = "farnet_light",
+) -> None:
+    """Start the MONAI Label server on a studies folder.
+
+    Example: landmarklabel serve studies/spine --protocol spine_68
+    """
+    from .resources import resource
+    from .serving import server_command, what_to_try
+
+    models = models or studies.with_name(f"{studies.name}.models")
+    command, environment = server_command(studies, protocol, models, host, port, experiment, resource("MonaiLabelApp"))
+    typer.echo(what_to_try(studies, protocol, models, host, port))
+    sys.stdout.flush()
+    os.execve(command[0], command, environment)
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) >= 64 and int(height) >= 64):
+        raise ConfigError(f"--size {text}: expected WIDTHxHEIGHT of at least 64x64, such as 512x512")
+    return int(width), int(height)
+
+
+def _change(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {text}: expected KEY=VALUE, such as epochs=5 or optimizer.learning_rate=0.001")
+    return key, yaml.safe_load(value)
+
+
+def _decoder(method: str | None, own: DecoderConfig) -> DecoderConfig:
+    changes = {} if method is None else {"method": method}
+    return validate({**own.model_dump(), **changes}, type(own), ConfigError, "--decoder")
+
+
+def _cases(dataset: LandmarkDataset, split: str | None, include_suspicious: bool) -> tuple[Case, ...]:
+    from .engine.data import of_split
+
+    return of_split(dataset.labelled() if include_suspicious else dataset.trustworthy(), split, dataset)
+
+
+def _bar(what: str, total: int | None = None) -> Callable[[], object]:
+    from tqdm import tqdm
+
+    return tqdm(desc=what, total=total, unit="image", disable=None, leave=False).update
+
+
+def _say_suspicious(dataset: LandmarkDataset) -> None:
+    if dataset.suspicious:
+        typer.echo(f"{len(dataset.suspicious)} labels look wrong by geometry and are left out:", err=True)
+        for name, reasons in dataset.suspicious.items():
+            typer.echo(f"  {name}: {listed(reasons, 3)}", err=True)
+
+
+def _plot(evaluation: Evaluation, cases: tuple[Case, ...], path: Path, title: str) -> None:
+    from .engine.evaluation_plots import plot_evaluation
+
+    plot_evaluation(evaluation, cases, path, title)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a user's mistake is one sentence and status 2, Ctrl-C status 130."""
+    try:
+        app(arguments)
+    except LandmarkLabelError as problem:
+        typer.echo(f"error: {problem}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Images and points at training size: decoded once, kept in memory, the same preprocessing as for a prediction."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from ..errors import DataError
+from ..io.dataset import Case, LandmarkDataset
+from ..io.headers import read_geometry
+from ..io.splits import hold_out
+from ..transforms import Placement
+from ..transforms.intensity import place_radiograph
+from .config import ExperimentConfig, InputConfig
+
+Item = dict[str, torch.Tensor]
+
+
+class TrainingImages(Dataset[Item]):
+    """Labelled images in a network's input.
+
+    An item holds ``image`` (H, W) in [0, 1] as 16-bit floats, ``points`` (K, 2) in input pixels (NaN absent) and
+    ``unit`` (2,), by which a distance in input pixels becomes one in mm (in pixels of the original image where the
+    spacing is unknown).
+
+    Args:
+        cases: labelled.
+        config: of the input.
+        progress: called after each image.
+
+    Raises:
+        ImageError: an image can't be read; names it.
+    """
+
+    def __init__(
+        self, cases: Sequence[Case], config: InputConfig, progress: Callable[[], object] | None = None
+    ) -> None:
+        self.cases = tuple(cases)
+        self._config = config
+        self._items: list[Item] = []
+        self._known: list[bool] = []
+        with ThreadPoolExecutor(max_workers=torch.get_num_threads()) as pool:
+            for item in pool.map(self._read, self.cases):
+                self._items.append(item)
+                if progress:
+                    progress()
+
+    def _read(self, case: Case) -> Item:
+        assert case.points is not None
+        radiograph = case.radiograph()
+        self._known.append(radiograph.spacing_known)
+        placement = Placement(radiograph.size, self._config.size, self._config.fit)
+        return {
+            "image": place_radiograph(radiograph, placement).half(),
+            "points": torch.from_numpy(placement.points(case.points)).float(),
+            "unit": torch.tensor(radiograph.spacing, dtype=torch.float32) / torch.from_numpy(placement.scale).float(),
+        }
+
+    @property
+    def unit_name(self) -> str:
+        """The unit of errors: mm if the spacing of every image is known, pixels if that of none is."""
+        return "mm" if all(self._known) else "px" if not any(self._known) else "mm or px"
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> Item:
+        return self._items[index]
+
+
+def training_and_validation(
+    dataset: LandmarkDataset, config: ExperimentConfig
+) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+    """Cases to train on and to choose the best epoch by; no patient in both.
+
+    Raises:
+        DataError: there are too few labelled images, or no such split.
+    """
+    usable = dataset.labelled() if config.include_suspicious else dataset.trustworthy()
+    training = of_split(usable, config.train_on, dataset)
+    if config.validate_on is not None:
+        validation = of_split(usable, config.validate_on, dataset)
+        patients = {case.patient for case in validation}
+        training = tuple(case for case in training if case.patient not in patients)
+    else:
+        training, validation = hold_out(training, config.validation.fraction, config.seed)
+    if not training or not validation:
+        raise DataError(
+            f"{dataset.name}: {len(usable)} usable labelled images are too few to train on; at least 2, of different "
+            "patients, are needed"
+        )
+    return training, validation
+
+
+def fit_input(config: ExperimentConfig, cases: Sequence[Case]) -> ExperimentConfig:
+    """The same run with the height and width of its input, where they follow the images' median aspect."""
+    if config.input.pixels is None:
+        return config
+    aspects = [width / height for width, height in (read_geometry(case.image).size for case in cases)]
+    fitted = config.input.fitted(statistics.median(aspects), config.network.multiple)
+    return config.model_copy(update={"input": fitted})
+
+
+def of_split(cases: Sequence[Case], split: str | None, dataset: LandmarkDataset) -> tuple[Case, ...]:
+    """Those of a split of the layout; all of them for None.
+
+    Raises:
+        DataError: the layout has no labelled images in such a split.
+    """
+    if split is None:
+        return tuple(cases)
+    chosen = tuple(case for case in cases if case.split == split)
+    if not chosen:
+        known = sorted({case.split for case in dataset.cases if case.split})
+        raise DataError(
+            f"{dataset.name} has no labelled images in a split '{split}'; it has {', '.join(known) or 'no splits'}"
+        )
+    return chosen
+
+
+def describe_data(dataset: LandmarkDataset, training: Sequence[Case], validation: Sequence[Case]) -> dict[str, Any]:
+    """What a model file says about its training data. Patients are hashed: their names are nobody's business."""
+    return {
+        "name": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "training_images": len(training),
+        "validation_images": len(validation),
+        "seen": sorted({patient_hash(case.patient) for case in (*training, *validation)}),
+    }
+
+
+def patient_hash(patient: str) -> str:
+    """Stands for a patient where the name itself must not be kept."""
+    return hashlib.sha256(patient.encode()).hexdigest()[:12]

@@ -1,0 +1,332 @@
+"""The one training engine: a configuration and a data set in, a run folder out.
+
+Built on MONAI's trainer and evaluator. Everything random follows from the seed and the number of the epoch, so that
+a run that was killed and resumed ends with the same weights as one that was not (on the CPU, to the last bit).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from torch.utils.data import DataLoader, DistributedSampler
+
+from ..errors import ModelError
+from ..io.dataset import Case, LandmarkDataset
+from ..losses import HeatmapLoss
+from ..metrics import summarize
+from ..modelfile import load_model, save_model
+from ..networks import HeatmapNetwork, build_network
+from ..predictor import pick_device, require_protocol
+from ..transforms import Augmentation
+from ..transforms.intensity import to_network
+from .checkpoint import load_state, save_state
+from .config import ExperimentConfig, OptimizerConfig
+from .data import Item, TrainingImages, describe_data, fit_input, training_and_validation
+from .metric import RadialError
+from .progress import Progress
+from .report import EpochReport, RunReporter, draw_validation
+from .runfolder import RunFolder
+
+Batch = tuple[torch.Tensor, Any]
+
+#: A state to resume from is written when this much time has passed since the last, in seconds, and at the end.
+STATE_INTERVAL_S = 60.0
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a run ended.
+
+    Attributes:
+        model: the file with the best epoch's weights.
+        best_epoch: counted from 1.
+        metrics: of the best epoch on the validation images.
+        validation: the images by which it was chosen.
+        epochs: how many were run in all.
+    """
+
+    model: Path
+    best_epoch: int
+    metrics: dict[str, Any]
+    validation: tuple[Case, ...] = field(repr=False)
+    epochs: int
+
+
+@dataclass
+class _Run:
+    """What changes while a run goes on, beside weights."""
+
+    best_epoch: int = 0
+    since_best: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def best(self) -> float:
+        """The least mean radial error on the validation images so far."""
+        return self.metrics.get("val_mre", math.inf)
+
+
+class Trainer:
+    """One training run; see :func:`train`."""
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        dataset: LandmarkDataset,
+        out: Path,
+        device: str | torch.device | None = None,
+        start_from: Path | None = None,
+        on_epoch: Callable[[EpochReport], None] | None = None,
+        quiet: bool = False,
+    ) -> None:
+        self.config, self.dataset, self.folder = config, dataset, RunFolder(out)
+        self.device = idist.device() if idist.get_world_size() > 1 else pick_device(device)
+        self.start_from, self.on_epoch = start_from, on_epoch
+        self.progress = Progress(quiet or not self.chief)
+        self.run = _Run()
+        self.state_written = time.monotonic()
+
+    @property
+    def chief(self) -> bool:
+        """Whether this process writes the run folder; all do the same work otherwise."""
+        return idist.get_rank() == 0
+
+    def train(self) -> TrainingResult:
+        self.training_cases, self.validation_cases = training_and_validation(self.dataset, self.config)
+        self.config = fit_input(self.config, self.training_cases)
+        self.folder.create()
+        with self.folder.locked() if self.chief else nullcontext():
+            if self.chief:
+                self.folder.remember_config(self.config)
+            torch.manual_seed(self.config.seed)
+            self._prepare_data()
+            self._prepare_network()
+            self._resume()
+            try:
+                self._run_epochs()
+            finally:
+                self.progress.close()
+        return self._result()
+
+    def _prepare_data(self) -> None:
+        training, validation = self.training_cases, self.validation_cases
+        with self.progress.reading(len(training) + len(validation)) as advance:
+            self.training = TrainingImages(training, self.config.input, advance)
+            self.validation = TrainingImages(validation, self.config.input, advance)
+        self.augmentation = Augmentation(self.config.augmentation, self.dataset.protocol)
+        self.generator = torch.Generator()
+        # Orders of epochs come from the sampler's own seed and epoch, on one device as on several.
+        sampler: DistributedSampler[Item] = DistributedSampler(
+            self.training, idist.get_world_size(), idist.get_rank(), shuffle=True, seed=self.config.seed
+        )
+        self.loader = DataLoader(self.training, self.config.batch_size, sampler=sampler)
+
+    def _prepare_network(self) -> None:
+        self.network = self._initial_network().place(self.device)
+        parallel = torch.nn.parallel.DistributedDataParallel
+        self.model = parallel(self.network) if idist.get_world_size() > 1 else self.network
+        self.loss = HeatmapLoss(self.config.loss, self.network.strides)
+        settings = self.config.optimizer
+        optimizer = getattr(torch.optim, settings.name)
+        self.optimizer: torch.optim.Optimizer = optimizer(
+            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda epoch: learning_rate_factor(settings, epoch, self.config.epochs)
+        )
+
+    def _initial_network(self) -> HeatmapNetwork:
+        if self.start_from is None:
+            return build_network(self.config.network, len(self.dataset.protocol))
+        network, header = load_model(self.start_from)
+        require_protocol(header, self.dataset.protocol, self.start_from.name)
+        old, new = (c.network.model_dump(exclude={"pretrained"}) for c in (header.config, self.config))
+        if old != new:
+            raise ModelError(f"{self.start_from.name} holds another network than this run trains; start from none")
+        return network
+
+    def _resume(self) -> None:
+        self.first_epoch = 0
+        if not self.folder.state.exists():
+            return
+        state = load_state(self.folder.state)
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.run = _Run(**state["run"])
+        self.first_epoch = state["epoch"]
+
+    def _run_epochs(self) -> None:
+        if self.first_epoch >= self.config.epochs or self._out_of_patience():
+            return
+        self._make_engines()
+        self.progress.start(self.config.epochs * len(self.loader), self.first_epoch * len(self.loader))
+        self.trainer.state.epoch = self.first_epoch
+        self.trainer.state.iteration = self.first_epoch * len(self.loader)
+        self.trainer.state.max_epochs = self.config.epochs
+        with self.reporter:
+            self.trainer.run()
+
+    def _make_engines(self) -> None:
+        amp = self.config.amp == "auto" and self.device.type == "cuda"
+        self.evaluator = SupervisedEvaluator(
+            device=self.device,
+            val_data_loader=DataLoader(self.validation, self.config.batch_size),
+            network=self.network,
+            prepare_batch=self._validation_batch,
+            decollate=False,
+            amp=amp,
+        )
+        self.metric = RadialError(
+            self.network.strides[-1],
+            self.config.loss.sigma,
+            self.config.decoder,
+            output_transform=lambda output: (output["pred"][-1], *output["label"]),
+        )
+        self.metric.attach(self.evaluator, "val_mre")
+        self.trainer = SupervisedTrainer(
+            device=self.device,
+            max_epochs=self.config.epochs,
+            train_data_loader=self.loader,
+            network=self.model,
+            optimizer=self.optimizer,
+            loss_function=self.loss,
+            prepare_batch=self._training_batch,
+            decollate=False,
+            amp=amp,
+            optim_set_to_none=True,
+        )
+        self.reporter = RunReporter(self.folder, self.trainer, self.evaluator, enabled=self.chief)
+        self.trainer.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
+        self.trainer.add_event_handler(Events.ITERATION_COMPLETED, self._after_step)
+        self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
+
+    def _training_batch(self, batch: Item, device: torch.device, non_blocking: bool, **_: Any) -> Batch:
+        images = batch["image"].to(device, non_blocking=non_blocking).float()
+        points = batch["points"].to(device, non_blocking=non_blocking)
+        images, points = self.augmentation(images, points, self.generator)
+        return to_network(images).contiguous(memory_format=self.network.memory_format), points
+
+    def _validation_batch(self, batch: Item, device: torch.device, non_blocking: bool, **_: Any) -> Batch:
+        images = batch["image"].to(device, non_blocking=non_blocking).float()
+        images = to_network(images).contiguous(memory_format=self.network.memory_format)
+        return images, (batch["points"].to(device), batch["unit"].to(device))
+
+    def _start_epoch(self, engine: Engine) -> None:
+        seed = (self.config.seed * 1_000_003 + engine.state.epoch) * 101 + idist.get_rank()
+        torch.manual_seed(seed)  # dropout
+        self.generator.manual_seed(seed)  # augmentation
+        self.epoch_started = time.perf_counter()
+        self.losses: list[float] = []
+
+    def _after_step(self, engine: Engine) -> None:
+        loss = engine.state.output["loss"].item()
+        if not math.isfinite(loss):
+            raise ModelError(
+                f"the loss became {loss} in epoch {engine.state.epoch}; try a lower learning rate "
+                f"(it is {self.config.optimizer.learning_rate:g})"
+            )
+        self.losses.append(loss)
+        self.progress.step(loss, self.run.best)
+
+    def _end_epoch(self, engine: Engine) -> None:
+        epoch = engine.state.epoch
+        row: dict[str, Any] = {
+            "epoch": epoch,
+            "loss": sum(self.losses) / len(self.losses),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+        }
+        self.schedule.step()
+        if epoch % self.config.validation.every == 0 or epoch == self.config.epochs:
+            row.update(self._validate(epoch))
+        row["seconds"] = round(time.perf_counter() - self.epoch_started, 3)
+        self.run.history.append(row)
+        stop = self._out_of_patience()
+        if self.chief:
+            self.folder.write_history(self.run.history, {"best_epoch": self.run.best_epoch, **self.run.metrics})
+            self._save_state(epoch, last=stop or epoch == self.config.epochs)
+            if self.on_epoch:
+                self.on_epoch(EpochReport(self.config.epochs, dict(row), self.run.best_epoch, dict(self.run.metrics)))
+        if stop:
+            engine.terminate()
+
+    def _validate(self, epoch: int) -> dict[str, float]:
+        self.evaluator.run()
+        # Every process validates on everything; what the first found decides for all.
+        mre = float(idist.broadcast(self.evaluator.state.metrics["val_mre"], src=0))
+        summary = summarize(self.metric.errors.numpy(), self.dataset.protocol.radii)
+        row = {"val_mre": mre, **{f"val_sdr_{radius:g}": rate for radius, rate in summary.sdr.items()}}
+        self.run.since_best += 1
+        if mre < self.run.best:
+            self.run.metrics, self.run.best_epoch, self.run.since_best = row, epoch, 0
+            if self.chief:
+                self._save_model()
+        if self.chief and self.config.validation.pictures:
+            shown = range(min(self.config.validation.pictures, len(self.validation)))
+            draw_validation(self.folder, epoch, [self.validation[i] for i in shown], self.metric.predicted)
+        return row
+
+    def _save_model(self) -> None:
+        data = describe_data(self.dataset, self.training_cases, self.validation_cases)
+        metrics = {**self.run.metrics, "epoch": self.run.best_epoch, "unit": self.validation.unit_name}
+        save_model(self.folder.model, self.network, self.config, self.dataset.protocol, data, metrics)
+
+    def _save_state(self, epoch: int, last: bool) -> None:
+        if not last and time.monotonic() - self.state_written < STATE_INTERVAL_S:
+            return
+        state = {
+            "epoch": epoch,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "run": asdict(self.run),
+        }
+        save_state(self.folder.state, state)
+        self.state_written = time.monotonic()
+
+    def _out_of_patience(self) -> bool:
+        patience = self.config.validation.patience
+        return 0 < patience <= self.run.since_best
+
+    def _result(self) -> TrainingResult:
+        return TrainingResult(
+            self.folder.model, self.run.best_epoch, dict(self.run.metrics), self.validation_cases, len(self.run.history)
+        )
+
+
+def train(config: ExperimentConfig, dataset: LandmarkDataset, out: Path, **options: Any) -> TrainingResult:
+    """Train, or go on with the run that is in ``out``.
+
+    Args:
+        config: of the run.
+        dataset: labelled images.
+        out: the run folder.
+        options: ``device``; ``start_from``, a model file whose weights to start from; ``on_epoch``, called with an
+            :class:`EpochReport` after each epoch; ``quiet``, no progress bar.
+
+    Raises:
+        DataError: too few labelled images.
+        ConfigError: ``out`` holds another run, or another process uses it.
+        StorageError: the disk is full, or ``out`` can't be written.
+        ModelError: the loss became NaN, or ``start_from`` does not fit.
+    """
+    return Trainer(config, dataset, out, **options).train()
+
+
+def learning_rate_factor(settings: OptimizerConfig, epoch: int, epochs: int) -> float:
+    """By what to multiply the learning rate after ``epoch`` finished epochs of ``epochs``."""
+    done = epoch / epochs
+    if settings.schedule == "step":
+        return settings.factor ** sum(done >= step for step in settings.steps)
+    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0))) if settings.schedule == "cosine" else 1.0

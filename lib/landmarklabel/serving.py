@@ -1,0 +1,71 @@
+"""How the MONAI Label server is started on a studies folder, with defaults that are safe on one's own machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from .errors import ConfigError
+from .files import storage_errors
+from .protocol import load_protocol
+
+
+def server_command(
+    studies: Path, protocol: str, models: Path, host: str, port: int, experiment: str, app: Path
+) -> tuple[list[str], dict[str, str]]:
+    """The command that starts the server, and its environment.
+
+    Raises:
+        ProtocolError: there is no such protocol, or it is not valid.
+        ConfigError: there is no such studies folder, or MONAI Label is not installed.
+    """
+    load_protocol(protocol)
+    if not studies.is_dir():
+        raise ConfigError(f"there is no studies folder {studies}; make one and put images into it")
+    if find_spec("monailabel") is None:
+        raise ConfigError("MONAI Label is not installed; install landmarklabel[server]")
+    app = _writable(app, models)
+    settings = {"protocol": protocol, "models": str(models.resolve()), "experiment": experiment}
+    command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app), "--studies", str(studies)]
+    command += ["--host", host, "--port", str(port)]
+    for name, value in settings.items():
+        command += ["--conf", name, value]
+    # MLflow's file store stops MONAI Label's own training, and the server has no use for tracking. Threads that wait
+    # without spinning leave the cores to each other when a training runs beside the server.
+    environment = {"MONAI_LABEL_TRACKING_ENABLED": "false", "OMP_WAIT_POLICY": "passive"}
+    return command, {**os.environ, **environment}
+
+
+def _writable(app: Path, models: Path) -> Path:
+    """The app's folder, or a copy beside the models where it can't be written: MONAI Label logs into it."""
+    if os.access(app, os.W_OK):
+        return app
+    copy = models.resolve() / ".app"
+    with storage_errors(copy, "the server's app"):
+        shutil.copytree(app, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+def what_to_try(studies: Path, protocol: str, models: Path, host: str, port: int) -> str:
+    """What a newcomer reads before the server's own log."""
+    address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
+    image = next(
+        (p for p in sorted(studies.iterdir()) if p.is_file() and not p.name.startswith((".", "datastore"))), None
+    )
+    name = image.name.split(".")[0] if image else "ID"
+    return f"""
+landmarklabel: {protocol} at {address}  (the server is ready when it says 'Application startup complete')
+
+  its pages:      {address}/
+  its images:     curl -s '{address}/datastore/?output=all'
+  landmarks:      curl -s -X POST '{address}/infer/landmarks?image={name}&output=json'
+  as markups:     curl -s -X POST '{address}/infer/landmarks?image={name}&output=image' -o {name}.mrk.json
+  a final label:  curl -s -X PUT '{address}/datastore/label?image={name}&tag=final' -F label=@{name}.mrk.json
+  train:          curl -s -X POST '{address}/train/farnet' -H 'Content-Type: application/json' -d '{{}}'
+  how it goes:    curl -s '{address}/info/'
+
+Models are kept in {models}. Stop with Ctrl-C.
+"""
