@@ -1,0 +1,56 @@
+"""Infer task ``landmarks``: every landmark of an image, at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from monailabel.interfaces.tasks.infer_v2 import InferTask
+
+from answers import answer
+from landmarklabel.io import read_radiograph
+from models import PublishedModel
+
+
+class LandmarksTask(InferTask):
+    """Automatic landmarks by the published model.
+
+    Args:
+        model: that answers.
+    """
+
+    def __init__(self, model: PublishedModel) -> None:
+        # Type "others": the stock Slicer plugin offers the task in none of its selectors for segmentation.
+        super().__init__(
+            type="others",
+            labels=list(model.protocol.labels),
+            dimension=2,
+            description=f"Automatic landmarks: {model.protocol.title}",
+        )
+        self._model = model
+        self._lock = threading.Lock()
+
+    def is_valid(self) -> bool:
+        """Whether there is a model to answer with; /info/ lists the task only then."""
+        return self._model.problem() is None
+
+    def get_path(self, validate: bool = True) -> str | None:
+        """The model file; with ``validate``, None if there is none."""
+        return str(self._model.path) if self._model.path.is_file() or not validate else None
+
+    def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Answer for the file ``request["image"]``.
+
+        Raises:
+            ModelError: there is no model, or it can't be used.
+            ImageError: the file is not a radiograph.
+        """
+        predictor, header = self._model.predictor()
+        start = time.perf_counter()
+        radiograph = read_radiograph(request["image"])
+        load = time.perf_counter() - start
+        with self._lock:  # a predictor looks at one image at a time
+            predictor.set_image(radiograph)
+            prediction = predictor.predict()
+        return answer(prediction.landmarks, radiograph, header, {"load": load, **prediction.timings})

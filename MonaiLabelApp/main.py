@@ -1,0 +1,172 @@
+"""What ``monailabel start_server --app MonaiLabelApp`` loads: protocol, models and datastore, wired together.
+
+Settings, as MONAI Label's ``--conf NAME VALUE``:
+
+- ``protocol``: name of a shipped protocol, or a YAML file. Required.
+- ``models``: folder of models; by default ``model`` in this app's folder.
+- ``experiment``: default configuration for training; by default ``farnet_light``.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from monailabel.config import settings
+from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.infer_v2 import InferTask
+from monailabel.interfaces.tasks.strategy import Strategy
+from monailabel.interfaces.tasks.train import TrainTask
+
+import landmarklabel
+from activelearning.strategies import First, Random
+from datastore import LandmarkDatastore
+from gateway import install_error_answers
+from infers.landmarks import LandmarksTask
+from landmarklabel.engine.config import load_experiment
+from landmarklabel.errors import ConfigError, ImageError, LandmarkLabelError, NotFoundError, listed
+from landmarklabel.protocol import load_protocol, shipped_protocols
+from models import PublishedModel
+from trainers.farnet import FarnetTrainTask
+
+logger = logging.getLogger(__name__)
+
+_SETTINGS = ("protocol", "models", "experiment", "server_mode")
+
+
+class LandmarkApp(MONAILabelApp):
+    """Anatomical landmarks on radiographs."""
+
+    def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        try:
+            self._read_settings(app_dir, studies, conf)
+            super().__init__(
+                app_dir=app_dir,
+                studies=studies,
+                conf=conf,
+                name="landmarklabel",
+                description=f"Anatomical landmarks: {self.protocol.title}",
+                version=landmarklabel.__version__,
+                labels=list(self.protocol.labels),
+            )
+        except LandmarkLabelError as problem:
+            # Whoever starts the server sees the last line: let it be the sentence, not a traceback.
+            logger.error("the server can't start: %s", problem)
+            raise SystemExit(f"the server can't start: {problem}") from None
+        install_error_answers()
+        for task, model in self._published.items():
+            problem_text = model.problem()
+            logger.info("%s: %s", task, problem_text or f"model {model.predictor()[1].version}")
+
+    def _read_settings(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        unknown = sorted(set(conf) - set(_SETTINGS))
+        if unknown:
+            raise ConfigError(f"--conf {listed(unknown)}: unknown; known are {listed(_SETTINGS[:3])}")
+        if not conf.get("protocol"):
+            raise ConfigError(
+                "which landmarks? start with --conf protocol NAME, one of "
+                f"{listed(shipped_protocols(), 20)}, or a YAML file"
+            )
+        if studies.startswith(("http://", "https://")):
+            raise ConfigError(f"{studies}: studies must be a folder; DICOMweb servers are not supported yet")
+        self.protocol = load_protocol(conf["protocol"])
+        self._models_folder = Path(conf.get("models") or Path(app_dir) / "model")
+        self._experiment = conf.get("experiment") or "farnet_light"
+        load_experiment(self._experiment)
+        self._published = {"landmarks": PublishedModel(self._models_folder, self.protocol, "landmarks")}
+
+    def init_datastore(self) -> Datastore:
+        return LandmarkDatastore(self.studies, self.protocol, auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD)
+
+    def init_infers(self) -> dict[str, InferTask]:
+        return {"landmarks": LandmarksTask(self._published["landmarks"])}
+
+    def init_trainers(self) -> dict[str, TrainTask]:
+        runs = self._models_folder / self.protocol.name / "runs"
+        task = FarnetTrainTask(
+            self._published["landmarks"], Path(self.studies), self.conf["protocol"], self._experiment, runs
+        )
+        return {"farnet": task}
+
+    def init_strategies(self) -> dict[str, Strategy]:
+        return {"random": Random(), "first": First()}
+
+    def info(self) -> dict[str, Any]:
+        """What a client needs to know; ``missing`` says which tasks can't answer yet, and why."""
+        missing = {task: model.problem() for task, model in self._published.items()}
+        protocol = {
+            "name": self.protocol.name,
+            "title": self.protocol.title,
+            "landmarks": [landmark.model_dump() for landmark in self.protocol.landmarks],
+            "structures": [structure.model_dump() for structure in self.protocol.structures],
+        }
+        return {
+            **super().info(),
+            "protocol": protocol,
+            "missing": {task: problem for task, problem in missing.items() if problem is not None},
+        }
+
+    def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """Run an infer task on an image of the datastore, of a session, or sent along.
+
+        Raises:
+            NotFoundError: there is no such task or image.
+        """
+        task = self._infers.get(request.get("model", ""))
+        if task is None:
+            raise NotFoundError(f"there is no model '{request.get('model')}'; there are {listed(self._infers)}")
+        store = datastore or self.datastore()
+        name, path = request.get("image"), self._image_path(request, store)
+        try:
+            file, params = task({**request, "image": str(path)})
+        except ImageError as problem:
+            # A file that was sent along has a name of the server's making, which means nothing to who sent it.
+            named = path != Path(str(name))
+            raise problem if named else ImageError(str(problem).replace(path.name, "the file sent")) from None
+        label = file
+        if request.get("save_label") and path != Path(str(name)):
+            label = store.save_label(str(name), file, request.get("label_tag", "original"), {"params": params})
+        return {"label": label, "tag": request.get("label_tag", "original"), "file": file, "params": params}
+
+    def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The next image to label.
+
+        Raises:
+            NotFoundError: there is no such strategy.
+        """
+        if (request.get("strategy") or "random") not in self._strategies:
+            raise NotFoundError(f"there is no strategy '{request['strategy']}'; there are {listed(self._strategies)}")
+        sample: dict[str, Any] = super().next_sample(request)
+        return sample
+
+    def bundle_path(self, model: str) -> None:
+        """MONAI Label asks this of every training that is submitted: the one place to refuse an unknown one.
+
+        Raises:
+            NotFoundError: there is no such train task.
+        """
+        if model is not None and model not in {**self._trainers, **self._infers}:
+            raise NotFoundError(f"there is no train task '{model}'; there are {listed(self._trainers)}")
+
+    def _image_path(self, request: dict[str, Any], store: Datastore) -> Path:
+        """The file of ``request["image"]``: an id of the store, or a file that the server itself has put down."""
+        name = request.get("image")
+        if not isinstance(name, str) or not name:
+            raise NotFoundError("which image? give image=ID, or send a file")
+        path = Path(name)
+        sent_along = path.is_absolute() and any(_is_below(path, folder) for folder in self._upload_folders())
+        assert isinstance(store, LandmarkDatastore)
+        return path if sent_along else store.require_image(name)
+
+    def _upload_folders(self) -> list[Path]:
+        """Where MONAI Label itself puts files down that a request brings: uploads, and sessions."""
+        sessions = self.sessions()
+        return [Path(tempfile.gettempdir()), *([Path(sessions.store_path)] if sessions is not None else [])]
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    """Whether a path is that of a regular file below a folder, links and ``..`` followed."""
+    return path.is_file() and folder.resolve() in path.resolve().parents

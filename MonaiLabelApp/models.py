@@ -1,0 +1,73 @@
+"""Which model answers: published model files of a protocol, and their exchange while the server runs."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from landmarklabel.errors import ModelError
+from landmarklabel.files import atomic_path
+from landmarklabel.modelfile import ModelHeader, read_header
+from landmarklabel.predictor import Predictor
+from landmarklabel.protocol import Protocol
+
+
+class PublishedModel:
+    """The model that a task answers with: ``FOLDER/PROTOCOL/TASK.safetensors``.
+
+    Args:
+        folder: of all models.
+        protocol: that the model must be for.
+        task: name of the infer task.
+    """
+
+    def __init__(self, folder: Path, protocol: Protocol, task: str) -> None:
+        self.path = folder / protocol.name / f"{task}.safetensors"
+        self.protocol, self.task = protocol, task
+        self._lock = threading.Lock()
+        self._loaded: tuple[tuple[int, int, int], Predictor, ModelHeader] | None = None
+
+    def predictor(self, device: str | None = None) -> tuple[Predictor, ModelHeader]:
+        """The newest published model, ready to run. A file that was replaced since is loaded anew.
+
+        Raises:
+            ModelError: there is none yet, or it is damaged or for another protocol. An older model that was in use
+                is not served in place of a damaged one.
+        """
+        with self._lock:
+            stamp = self._stamp()
+            if self._loaded is None or self._loaded[0] != stamp:
+                self._loaded = None
+                predictor = Predictor.load(self.path, device, protocol=self.protocol)
+                self._loaded = (stamp, predictor, read_header(self.path))
+            return self._loaded[1], self._loaded[2]
+
+    def problem(self) -> str | None:
+        """Why there is no model to answer with, in a sentence; None if there is one."""
+        try:
+            self.predictor()
+        except ModelError as problem:
+            return str(problem)
+        return None
+
+    def _stamp(self) -> tuple[int, int, int]:
+        try:
+            status = self.path.stat()
+        except OSError:
+            raise ModelError(
+                f"there is no model for '{self.task}' of {self.protocol.name} yet: train one (POST /train/farnet), or "
+                f"put a model file into the models folder as {self.protocol.name}/{self.path.name}"
+            ) from None
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+    def publish(self, trained: Path) -> None:
+        """Answer with this model from now on, in all processes; the old one is kept as ``.previous``."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            self._copy(self.path, self.path.with_suffix(".previous.safetensors"))
+        self._copy(trained, self.path)
+
+    @staticmethod
+    def _copy(source: Path, target: Path) -> None:
+        with atomic_path(target, f"the model {target.name}") as temporary:
+            temporary.write_bytes(source.read_bytes())
