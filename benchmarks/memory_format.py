@@ -12,9 +12,9 @@ from landmarklabel.losses import HeatmapLoss, LossConfig
 from landmarklabel.networks import FARNetConfig, FPNConfig, NetworkConfig, UNetConfig, build_network
 
 _NETWORKS: dict[str, NetworkConfig] = {
-    "farnet light": FARNetConfig(backbone="resnet18", pretrained=False, width=64, refinement="none"),
-    "farnet, refined": FARNetConfig(backbone="resnet18", pretrained=False, width=64),
-    "fpn": FPNConfig(backbone="resnet18", pretrained=False, width=64),
+    "farnet light": FARNetConfig(backbone="resnet10t", pretrained=False, width=64, refinement="none"),
+    "farnet, refined": FARNetConfig(backbone="resnet10t", pretrained=False, width=64),
+    "fpn": FPNConfig(backbone="resnet10t", pretrained=False, width=64),
     "unet": UNetConfig(),
 }
 

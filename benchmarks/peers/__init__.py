@@ -32,11 +32,11 @@ class Contender(Protocol):
 def contenders() -> dict[str, Callable[..., Contender]]:
     """All of them by name; each imports what it needs only when it is made."""
 
-    def ours(config: str) -> Callable[..., Contender]:
+    def ours(config: str, **changes: object) -> Callable[..., Contender]:
         def make(*arguments: object) -> Contender:
             from .ours import Ours
 
-            return Ours(config, *arguments)  # type: ignore[arg-type]
+            return Ours(config, changes, *arguments)  # type: ignore[arg-type]
 
         return make
 
@@ -52,7 +52,8 @@ def contenders() -> dict[str, Callable[..., Contender]]:
 
     return {
         "landmarklabel farnet_light": ours("farnet_light"),
-        "landmarklabel farnet (densenet121)": ours("farnet"),
+        "landmarklabel farnet_light with FR": ours("farnet_light", **{"network.refinement": "fr"}),
+        "landmarklabel farnet (densenet121)": ours("farnet_isbi2015"),
         "plain MONAI UNet": monai,
         "landmarker SCN": landmarker,
     }

@@ -18,10 +18,11 @@ from landmarklabel.transforms.intensity import to_network
 class Ours:
     """A configuration of landmarklabel, trained from fresh weights."""
 
-    def __init__(self, config: str, images: np.ndarray, points: np.ndarray, seed: int) -> None:
+    def __init__(
+        self, experiment: str, changes: dict[str, object], images: np.ndarray, points: np.ndarray, seed: int
+    ) -> None:
         torch.manual_seed(seed)
-        name = "farnet_isbi2015" if config == "farnet" else config
-        self.config = load_experiment(name, {"network.pretrained": False})
+        self.config = load_experiment(experiment, {"network.pretrained": False, **changes})
         self.images, self.points = torch.from_numpy(images).float(), torch.from_numpy(points).float()
         self.network = build_network(self.config.network, points.shape[1]).place(torch.device("cpu"))
         self.parameters = sum(p.numel() for p in self.network.parameters())

@@ -1,0 +1,36 @@
+"""Every benchmark, one after the other; some hours on two cores, most of them training.
+
+    python benchmarks/run_all.py --data DIR
+
+DIR holds isbi2015/ in its published layout. Results go to benchmarks/results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with isbi2015/")
+    arguments = parser.parse_args()
+    cephalograms = ["--data", str(arguments.data / "isbi2015")]
+    with tempfile.TemporaryDirectory() as work:
+        for command in (
+            ["memory_format.py"],
+            ["farnet_vs_peers.py", "speed", *cephalograms],
+            ["farnet_vs_peers.py", "accuracy", *cephalograms],
+            ["isbi_over_http.py", *cephalograms, "--work", f"{work}/http"],
+        ):
+            print("benchmarks/" + " ".join(command), flush=True)
+            subprocess.run([sys.executable, str(HERE / command[0]), *command[1:]], check=True)
+
+
+if __name__ == "__main__":
+    main()
