@@ -1,7 +1,9 @@
 """Files appear whole or not at all, whatever writes them."""
 
 import errno
+import json
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 
 from landmarklabel.engine.checkpoint import save_state
 from landmarklabel.errors import StorageError
-from landmarklabel.files import atomic_path, atomic_write, storage_errors
+from landmarklabel.files import atomic_path, atomic_write, storage_errors, to_json
 from landmarklabel.io.writing import write_dicom, write_nrrd
 from landmarklabel.radiograph import Radiograph
 
@@ -63,6 +65,28 @@ def test_a_file_gets_the_permissions_of_the_umask(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    atomic_write(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(StorageError, match="is no file that could be replaced"):
+            atomic_write(path, b"new")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_json_has_no_nan() -> None:
+    content = {"a": [1.5, float("nan")], "b": (float("inf"), {"c": "NaN"}), "d": None, "e": True}
+    expected = {"a": [1.5, None], "b": [None, {"c": "NaN"}], "d": None, "e": True}
+    assert json.loads(to_json(content), parse_constant=pytest.fail) == expected
 
 
 def test_other_errors_pass(tmp_path: Path) -> None:

@@ -78,7 +78,9 @@ def test_however_slicer_writes_an_absent_position(triangle: Protocol, position: 
 
 def test_a_point_without_position_and_state_is_undefined(triangle: Protocol) -> None:
     data = content(triangle)
-    data["markups"][0]["controlPoints"][1]["position"] = ""
+    point = data["markups"][0]["controlPoints"][1]
+    point["position"] = ""
+    del point["positionStatus"]
     assert parse(triangle, data).status[1] is Status.UNDEFINED
 
 
@@ -139,6 +141,18 @@ def _elsewhere(data: dict) -> None:
     data["markups"][0]["controlPoints"][0]["position"][2] = 44.0
 
 
+def _huge(data: dict) -> None:
+    data["markups"][0]["controlPoints"][0]["position"][0] = 10**400
+
+
+def _units(data: dict) -> None:
+    data["markups"][0]["coordinateUnits"] = "cm"
+
+
+def _unplaced(data: dict) -> None:
+    data["markups"][0]["controlPoints"][0].update(position=None, positionStatus="defined")
+
+
 def _system(data: dict) -> None:
     data["markups"][0]["coordinateSystem"] = "IJK"
 
@@ -164,6 +178,9 @@ def _schema(data: dict) -> None:
         (_nan, r"landmark left has position \[nan, 0, 0\]; expected three finite numbers in mm"),
         (_short, r"landmark left has position \[1, 2\]"),
         (_elsewhere, "landmark left lies 44.0 mm from the plane of the image"),
+        (_huge, r"landmark left has position \[1000.*; expected three finite numbers in mm"),
+        (_units, "coordinateUnits cm; expected mm"),
+        (_unplaced, "landmark left has position None; expected three finite numbers"),
         (_system, "coordinateSystem 'IJK'; expected LPS or RAS"),
         (_line, r"expected one point list \(Fiducial\), got 0 \(markups: Line\)"),
         (_two_lists, r"expected one point list \(Fiducial\), got 2"),

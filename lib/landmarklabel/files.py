@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
+import math
 import os
 import re
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from .errors import StorageError
+
+_OTHER_ERRORS = (
+    errno.EIO, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.EFBIG, errno.ELOOP,
+)  # fmt: skip
 
 
 @contextmanager
@@ -31,8 +39,11 @@ def storage_errors(path: Path, what: str = "") -> Iterator[None]:
             raise StorageError(f"the disk is full: {what} could not be written to {path.parent}") from problem
         if code in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StorageError(f"no permission to write {what} to {path.parent}") from problem
-        if code == errno.EIO:
-            raise StorageError(f"{what} could not be written to {path.parent} ({problem})") from problem
+        if code == errno.ENOENT:
+            raise StorageError(f"there is no folder {path.parent} to write {what} to") from problem
+        if code in _OTHER_ERRORS:
+            reason = os.strerror(code) if code else str(problem)
+            raise StorageError(f"{what} could not be written to {path.parent} ({reason})") from problem
         raise
 
 
@@ -46,13 +57,31 @@ def _error_number(problem: Exception) -> int | None:
     return errno.ENOSPC if "No space left on device" in str(problem) else None
 
 
+def require_place(path: Path) -> None:
+    """Check, before long work, that a file can be written there.
+
+    Raises:
+        StorageError: its folder is not there or can't be written, or ``path`` is a folder.
+    """
+    if path.is_dir():
+        raise StorageError(f"{path} is a folder; expected the name of a file to write")
+    with storage_errors(path), tempfile.TemporaryFile(dir=path.parent):
+        pass
+
+
 @contextmanager
 def atomic_path(path: Path, what: str = "") -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place, durably, when the block ends without an error.
 
+    A link is followed: what it leads to is replaced.
+
     Raises:
-        StorageError: the disk is full, or the folder can't be written; ``path`` is as it was.
+        StorageError: the disk is full, the folder can't be written, or ``path`` is a folder or a device; it is as it
+            was.
     """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise StorageError(f"{path} is no file that could be replaced by {what or 'the result'}; name another")
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
     with storage_errors(path, what):
         try:
@@ -72,6 +101,19 @@ def atomic_write(path: Path, data: bytes, what: str = "") -> None:
     """Write ``data`` to ``path``: all of it or nothing, and durable once this returns."""
     with atomic_path(path, what) as temporary:
         temporary.write_bytes(data)
+
+
+def to_json(content: Any) -> bytes:
+    """JSON of nested dicts, lists, numbers and text; a number that is not finite becomes null: JSON has none."""
+    return json.dumps(_finite(content), indent=1, allow_nan=False).encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def sha256(path: Path) -> str:

@@ -26,6 +26,9 @@ SCHEMA = "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadabl
 #: A world position further than this from the image's plane, in mm, belongs to another image.
 PLANE_TOLERANCE_MM = 1.0
 
+# A position beyond this is a slip; it also keeps integers too large for a float out, and what is not a number.
+_FARTHEST_MM = 1e6
+
 _POSITION_STATUS = {Status.MISSING: "missing", Status.UNDEFINED: "undefined"}
 _UNPLACED = ("undefined", "missing", "preview")
 _FROM_RAS = np.array([-1.0, -1.0, 1.0])
@@ -175,6 +178,9 @@ def _control_points(markup: dict[str, Any], protocol: Protocol, where: str) -> l
 
 
 def _to_lps(markup: dict[str, Any], where: str) -> np.ndarray:
+    units = markup.get("coordinateUnits", "mm")
+    if "mm" not in str(units):  # from schema 1.0.3 on also a coded entry
+        raise LabelError(f"{where}: coordinateUnits {str(units)[:40]}; expected mm")
     # Schema 1.0.0 counts systems as Slicer's enum does: RAS = 0, LPS = 1.
     system = str(markup.get("coordinateSystem", "LPS"))
     if system in ("LPS", "1"):
@@ -186,20 +192,18 @@ def _to_lps(markup: dict[str, Any], where: str) -> np.ndarray:
 
 def _position(point: dict[str, Any], where: str) -> list[float] | None:
     """Its position, or None where it has none."""
-    position = point.get("position")
-    if point.get("positionStatus", "defined") in _UNPLACED or position in ("", None, []):
+    position, status = point.get("position"), point.get("positionStatus")
+    if status in _UNPLACED or (status is None and position in ("", None, [])):
         return None
-    numbers = (
-        isinstance(position, list)
-        and len(position) == 3
-        and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in position)
-        and all(math.isfinite(value) for value in position)
-    )
-    if not numbers:
+    if not isinstance(position, list) or len(position) != 3 or not all(map(_is_coordinate, position)):
         raise LabelError(
             f"{where}: landmark {point['label']} has position {str(position)[:80]}; expected three finite numbers in mm"
         )
     return [float(value) for value in position]
+
+
+def _is_coordinate(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _FARTHEST_MM
 
 
 def _status(point: dict[str, Any], placed: bool) -> Status:
@@ -221,7 +225,8 @@ def _pixel(world: np.ndarray, geometry: Geometry, label: str, where: str) -> np.
 
 def _confidences(markup: dict[str, Any], control_points: list[dict[str, Any]], protocol: Protocol) -> np.ndarray:
     confidence = np.full(len(protocol), np.nan)
-    for measurement in markup.get("measurements") or []:
+    measurements = markup.get("measurements")
+    for measurement in measurements if isinstance(measurements, list) else ():
         values = measurement.get("controlPointValues") if isinstance(measurement, dict) else None
         named = isinstance(measurement, dict) and measurement.get("name") == "confidence"
         if not named or not isinstance(values, list) or len(values) != len(control_points):

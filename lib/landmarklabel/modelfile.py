@@ -1,13 +1,12 @@
 """Model files: safetensors with a JSON header. Nothing in them can execute code.
 
 The header says what the model is (method, configuration, protocol), what it was trained on, how well it did, and
-holds a digest of the weights, so that a damaged file is refused, never served.
+holds a digest of itself and the weights, so that a damaged file is refused, never served.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from .networks import HeatmapNetwork, build_network
 from .protocol import Protocol
 
 _KEY = "landmarklabel"
+_DIGEST_KEY = "sha256"  # of the header's text and the weights
 _FORMAT = 1
 
 
@@ -37,7 +37,6 @@ class ModelHeader(BaseModel):
         data: name, fingerprint and size of the training data.
         metrics: on the validation data, at the epoch that was kept.
         software: versions of what made it.
-        digest: SHA-256 of the weights.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,7 +48,6 @@ class ModelHeader(BaseModel):
     data: dict[str, Any]
     metrics: dict[str, Any]
     software: dict[str, str]
-    digest: str
 
 
 def save_model(
@@ -70,13 +68,13 @@ def save_model(
         StorageError: the disk is full, or the folder can't be written.
     """
     weights = {name: _stored(value, half) for name, value in network.state_dict().items()}
-    digest = _digest(weights)
+    version = _digest_of_weights(weights)[:12]
     header = ModelHeader(
-        version=digest[:12], config=config, protocol=protocol, data=data, metrics=metrics, software=_software(),
-        digest=digest,
-    )  # fmt: skip
+        version=version, config=config, protocol=protocol, data=data, metrics=metrics, software=_software()
+    )
+    text = header.model_dump_json()
     with atomic_path(path, f"the model {path.name}") as temporary:
-        save_file(weights, temporary, metadata={_KEY: header.model_dump_json()})
+        save_file(weights, temporary, metadata={_KEY: text, _DIGEST_KEY: _digest(text, weights)})
     return header
 
 
@@ -86,23 +84,8 @@ def read_header(path: Path) -> ModelHeader:
     Raises:
         ModelError: no file there, damaged, or not one of ours.
     """
-    if not path.is_file():
-        raise ModelError(f"there is no model file {path.name}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(_KEY)
-    except (SafetensorError, OSError, ValueError) as problem:
-        raise ModelError(f"the model file {path.name} is damaged ({problem}); it is not used") from None
-    if text is None:
-        raise ModelError(f"{path.name} is a safetensors file, but not a landmarklabel model: it has no header of ours")
-    try:
-        return ModelHeader.model_validate_json(text)
-    except ValidationError:
-        version = json.loads(text).get("format")
-        raise ModelError(
-            f"the header of {path.name} can't be read (its format is {version}, this program reads {_FORMAT}); "
-            "use the version of landmarklabel that wrote it, or train again"
-        ) from None
+    metadata, _ = _read(path, weights=False)
+    return _parse_header(metadata, path)
 
 
 def load_model(path: Path) -> tuple[HeatmapNetwork, ModelHeader]:
@@ -111,22 +94,40 @@ def load_model(path: Path) -> tuple[HeatmapNetwork, ModelHeader]:
     Raises:
         ModelError: no file there, damaged, or its weights do not fit its own description.
     """
-    header = read_header(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError, ValueError) as problem:
-        raise ModelError(f"the model file {path.name} is damaged ({problem}); it is not used") from None
-    if _digest(weights) != header.digest:
-        raise ModelError(
-            f"the model file {path.name} is damaged: its weights are not those that were saved; it is not used"
-        )
+    metadata, weights = _read(path, weights=True)
+    header = _parse_header(metadata, path)
+    if _digest(metadata[_KEY], weights) != metadata.get(_DIGEST_KEY):
+        raise ModelError(f"the model file {path.name} is damaged: it is not what was saved; it is not used")
     network = build_network(without_pretrained(header.config).network, len(header.protocol))
     try:
         network.load_state_dict({name: _restored(value) for name, value in weights.items()})
     except RuntimeError:
         raise ModelError(f"the weights of {path.name} do not fit its network ({header.config.network.name})") from None
     return network.eval(), header
+
+
+def _read(path: Path, weights: bool) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Metadata and, if wanted, weights of a safetensors file, in one go: it may be replaced at any moment."""
+    if not path.is_file():
+        raise ModelError(f"there is no model file {path.name}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys()) if weights else []
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, ValueError) as problem:
+        raise ModelError(f"the model file {path.name} is damaged ({problem}); it is not used") from None
+
+
+def _parse_header(metadata: dict[str, str], path: Path) -> ModelHeader:
+    if _KEY not in metadata:
+        raise ModelError(f"{path.name} is a safetensors file, but not a landmarklabel model: it has no header of ours")
+    try:
+        return ModelHeader.model_validate_json(metadata[_KEY])
+    except ValidationError:
+        raise ModelError(
+            f"the header of {path.name} can't be read (this program reads format {_FORMAT}); "
+            "use the version of landmarklabel that wrote it, or train again"
+        ) from None
 
 
 def without_pretrained(config: ExperimentConfig) -> ExperimentConfig:
@@ -145,7 +146,12 @@ def _restored(value: torch.Tensor) -> torch.Tensor:
     return value.float() if value.is_floating_point() else value
 
 
-def _digest(weights: dict[str, torch.Tensor]) -> str:
+def _digest(text: str, weights: dict[str, torch.Tensor]) -> str:
+    """Of the whole file: a header that says something else of the same weights is damaged, too."""
+    return hashlib.sha256(f"{text}\n{_digest_of_weights(weights)}".encode()).hexdigest()
+
+
+def _digest_of_weights(weights: dict[str, torch.Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(f"{name} {weights[name].dtype} {tuple(weights[name].shape)}\n".encode())

@@ -166,7 +166,12 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
     """
     if device is None or device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(device)
+    try:
+        device = torch.device(device)
+    except RuntimeError:
+        raise ModelError(f"there is no device '{device}'; expected auto, cpu or cuda") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ModelError(f"device {device}: expected auto, cpu or cuda")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ModelError("device cuda was asked for, but this machine has no GPU that PyTorch can use")
     return device

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator
 from functools import cached_property
@@ -56,6 +57,17 @@ class ContourDefinition(_Part):
     description: str = ""
     title: str = ""
     closed: bool = True
+
+    @field_validator("label", "name", "description")
+    @classmethod
+    def _only_index(cls, text: str) -> str:
+        try:
+            text.format(index=1)
+        except (KeyError, IndexError, ValueError, AttributeError, TypeError):
+            raise ValueError(
+                f"{text!r}: {{index}} is all that braces may hold; write {{{{ and }}}} for braces"
+            ) from None
+        return text
 
     @field_validator("label", "name")
     @classmethod
@@ -168,7 +180,10 @@ class Protocol(_Part):
                 contours.append(contour.structure())
             else:
                 landmarks.append(item)
-        return {**content, "landmarks": landmarks, "structures": contours + list(content.get("structures") or ())}
+        structures = content.get("structures") or []
+        if not contours or not isinstance(structures, list):
+            return {**content, "landmarks": landmarks}
+        return {**content, "landmarks": landmarks, "structures": contours + structures}
 
     @model_validator(mode="after")
     def _consistent(self) -> Protocol:
@@ -177,13 +192,17 @@ class Protocol(_Part):
         known = set(self.labels)
         for structure in self.structures:
             _require_known(f"structure '{structure.name}'", structure.landmarks, known)
+            _require_unique(f"structure '{structure.name}'", "landmark", list(structure.landmarks))
         for rule in self.rules:
             names = rule.above or rule.left_of or rule.downwards or ()
             _require_known("rules", names, known | {structure.name for structure in self.structures})
+            if len(names) < 2 or len(set(names)) < len(names):
+                raise ValueError(f"rules: {listed(names) or 'nothing'}: a rule names two or more, each once")
         if self.symmetry is not None:
             self._require_symmetry_consistent(known)
-        if any(radius <= 0 for radius in self.radii) or list(self.radii) != sorted(set(self.radii)):
-            raise ValueError(f"radii must be positive and rise, got {list(self.radii)}")
+        rising = list(self.radii) == sorted(set(self.radii))
+        if not self.radii or not rising or not all(0 < radius < math.inf for radius in self.radii):
+            raise ValueError(f"radii must be one or more, positive, finite and rising, got {list(self.radii)}")
         return self
 
     def _require_symmetry_consistent(self, known: set[str]) -> None:

@@ -130,6 +130,8 @@ class Radiograph:
                 f"{self.source or 'image'}: {width} x {height} pixels, but a geometry for "
                 f"{self.geometry.size[0]} x {self.geometry.size[1]}"
             )
+        if np.issubdtype(self.pixels.dtype, np.floating) and not np.isfinite(self.pixels).all():
+            raise ImageError(f"{self.source or 'image'}: some pixels are not finite numbers")
 
     @classmethod
     def from_array(cls, pixels: NDArray[np.generic], spacing: tuple[float, float] | None = None) -> Radiograph:

@@ -7,9 +7,11 @@ import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote
 
 from .errors import ConfigError
 from .files import storage_errors
+from .io.layouts.common import image_id, is_image
 from .protocol import load_protocol
 
 
@@ -52,10 +54,8 @@ def _writable(app: Path, models: Path) -> Path:
 def what_to_try(studies: Path, protocol: str, models: Path, host: str, port: int) -> str:
     """What a newcomer reads before the server's own log."""
     address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
-    image = next(
-        (p for p in sorted(studies.iterdir()) if p.is_file() and not p.name.startswith((".", "datastore"))), None
-    )
-    name = image.name.split(".")[0] if image else "ID"
+    image = next(filter(is_image, sorted(studies.iterdir())), None)
+    name = quote(image_id(image.name)) if image else "ID"
     return f"""
 landmarklabel: {protocol} at {address}  (the server is ready when it says 'Application startup complete')
 

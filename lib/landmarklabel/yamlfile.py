@@ -22,6 +22,8 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: dict[str, int] = {}
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key that is not one word", problem_mark=key.start_mark)
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"key '{key.value}' of line {seen[key.value]} again", problem_mark=key.start_mark
@@ -47,6 +49,8 @@ def read_yaml(path: Path, error: type[LandmarkLabelError]) -> Any:
         raise error(f"{path.name}{where}: not valid YAML: {problem.problem}") from None
     except yaml.YAMLError as problem:
         raise error(f"{path.name}: not valid YAML: {problem}") from None
+    except RecursionError:
+        raise error(f"{path.name}: nested too deep, or in itself") from None
 
 
 def read_model(path: Path, model: type[Model], error: type[LandmarkLabelError]) -> Model:
@@ -58,7 +62,10 @@ def read_model(path: Path, model: type[Model], error: type[LandmarkLabelError]) 
     content = read_yaml(path, error)
     if not isinstance(content, dict):
         raise error(f"{path.name}: expected 'key: value' lines, got {type(content).__name__}")
-    return validate(content, model, error, path.name, lines=_lines(path))
+    try:
+        return validate(content, model, error, path.name, lines=_lines(path))
+    except RecursionError:
+        raise error(f"{path.name}: nested too deep, or in itself") from None
 
 
 def validate(
@@ -101,22 +108,21 @@ def _reason(first: dict[str, Any], location: Location, model: type[BaseModel]) -
 
 
 def _fields_at(model: type[BaseModel], location: Sequence[int | str]) -> Sequence[str]:
-    """Names of the fields of the model found at ``location`` inside ``model``."""
-    current: Any = model
+    """Names of the fields of the model found at ``location`` inside ``model``; of one of several, its ``name`` says."""
+    models = [model]
     for step in location:
         if isinstance(step, int):
             continue
-        field = getattr(current, "model_fields", {}).get(step)
-        if field is None:
-            return ()
-        current = _model_in(field.annotation)
-    return tuple(getattr(current, "model_fields", {}))
+        named = [m for m in models if "name" in m.model_fields and m.model_fields["name"].default == step]
+        fields = [m.model_fields[step] for m in models if step in m.model_fields]
+        models = named or [inner for field in fields for inner in _models_in(field.annotation)]
+    return tuple(dict.fromkeys(name for m in models for name in m.model_fields))
 
 
-def _model_in(annotation: Any) -> Any:
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_model_in, getattr(annotation, "__args__", ()))), None)
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
 
 
 def key_path(location: Sequence[int | str]) -> str:

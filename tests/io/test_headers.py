@@ -40,7 +40,7 @@ def test_geometry_of_a_picture_is_the_readers(tmp_path: Path, suffix: str, optio
     assert geometry == read_radiograph(path).geometry
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
 @pytest.mark.parametrize("orientation", [3, 6])
 def test_geometry_of_a_turned_picture_is_the_readers(tmp_path: Path, suffix: str, orientation: int) -> None:
     exif = Image.Exif()

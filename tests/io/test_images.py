@@ -1,5 +1,6 @@
 """Every image format gives the same pixels and the same points; what is no image is refused in one sentence."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from landmarklabel.errors import ImageError
 from landmarklabel.io import read_radiograph
+from landmarklabel.io.headers import read_geometry
 from landmarklabel.radiograph import SpacingSource
 
 GREY = np.random.default_rng(1).integers(0, 256, (7, 5), dtype=np.uint8)
@@ -80,6 +83,90 @@ def test_a_tiff_whose_zero_is_white(tmp_path: Path, dtype: type) -> None:
     stored = GREY.astype(dtype)
     tifffile.imwrite(tmp_path / "x.tif", stored, photometric="miniswhite")
     assert np.array_equal(read_radiograph(tmp_path / "x.tif").pixels, np.iinfo(dtype).max - stored)
+
+
+@pytest.mark.parametrize("photometric", ["miniswhite", "minisblack"])
+@pytest.mark.parametrize(("byteorder", "dtype"), [(">", np.uint16), ("<", np.uint16), ("<", np.uint32)])
+def test_white_is_zero_at_every_depth(tmp_path: Path, photometric: str, byteorder: str, dtype: type) -> None:
+    stored = GREY.astype(dtype) * 200
+    tifffile.imwrite(tmp_path / "x.tif", stored, photometric=photometric, byteorder=byteorder)
+    expected = np.iinfo(dtype).max - stored if photometric == "miniswhite" else stored
+    assert np.array_equal(read_radiograph(tmp_path / "x.tif").pixels, expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 5))
+def test_a_mirrored_tiff_is_as_simpleitk_has_it(tmp_path: Path, orientation: int) -> None:
+    """Pixels and places: the programs mirror the picture itself."""
+    Image.fromarray(GREY).save(tmp_path / "x.tif", tiffinfo={274: orientation})
+    image, stored = read_radiograph(tmp_path / "x.tif"), sitk.ReadImage(str(tmp_path / "x.tif"))
+    pixels = sitk.GetArrayFromImage(stored)
+    assert np.array_equal(image.pixels, pixels[..., 0] if pixels.ndim == 3 else pixels)
+    assert image.geometry == read_geometry(tmp_path / "x.tif")
+    assert image.geometry.pixel_to_world((3, 5))[:2] == pytest.approx(stored.TransformIndexToPhysicalPoint((3, 5)))
+
+
+@pytest.mark.parametrize("orientation", range(5, 9))
+def test_a_tiff_on_its_side_is_refused(tmp_path: Path, orientation: int) -> None:
+    Image.fromarray(GREY).save(tmp_path / "x.tif", tiffinfo={274: orientation})
+    with pytest.raises(
+        ImageError, match=f"x.tif: a TIFF stored on its side \\(orientation {orientation}\\); save it up"
+    ):
+        read_radiograph(tmp_path / "x.tif")
+
+
+def test_an_orientation_in_text_is_no_orientation(tmp_path: Path) -> None:
+    """Only the EXIF chunk of a PNG counts, for its pixels and its geometry alike."""
+    text = PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
+    Image.fromarray(GREY).save(tmp_path / "x.png", pnginfo=text)
+    image = read_radiograph(tmp_path / "x.png")
+    assert np.array_equal(image.pixels, GREY)
+    assert image.geometry == read_geometry(tmp_path / "x.png")
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    """ITK would end the process."""
+    path = tmp_path / os.fsdecode(b"caf\xe9.png")
+    Image.fromarray(GREY).save(tmp_path / "x.png")
+    (tmp_path / "x.png").rename(path)
+    for read in (read_radiograph, read_geometry):
+        with pytest.raises(ImageError, match="the name is not UTF-8; rename the file"):
+            read(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_picture_with_holes_is_refused(tmp_path: Path, value: float) -> None:
+    pixels = GREY.astype(np.float32)
+    pixels[3, 4] = value
+    tifffile.imwrite(tmp_path / "x.tif", pixels)
+    with pytest.raises(ImageError, match="x.tif: some pixels are not finite numbers"):
+        read_radiograph(tmp_path / "x.tif")
+
+
+MHA = b"ObjectType = Image\nNDims = 2\nDimSize = 4 4\nElementType = MET_UCHAR\n"
+SECRET_HEADERS = {
+    "colon.mha": MHA + b"ElementDataFile: secret.raw\n",
+    "blank.mha": MHA + b" ElementDataFile = secret.raw\n",
+    "late.mha": MHA + b"Comment = " + b"x" * 70_000 + b"\nElementDataFile = secret.raw\n",
+    "cr.nrrd": b"NRRD0004\rtype: uchar\rdimension: 2\rsizes: 4 4\rencoding: raw\rdata file: secret.raw\r\r",
+    "late.nrrd": b"NRRD0004\n# " + b"x" * 70_000 + b"\ntype: uchar\ndimension: 2\nsizes: 4 4\nencoding: raw\n"
+    b"data file: secret.raw\n\n",
+}
+
+
+@pytest.mark.parametrize("name", SECRET_HEADERS)
+def test_pixels_of_another_file_are_never_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret.raw").write_bytes(bytes(range(16)))
+    (tmp_path / name).write_bytes(SECRET_HEADERS[name])
+    with pytest.raises(ImageError, match="keeps its pixels in another file"):
+        read_radiograph(tmp_path / name)
+
+
+def test_a_nifti_of_two_files_is_refused(tmp_path: Path) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(GREY), str(tmp_path / "x.img"))
+    (tmp_path / "x.hdr").rename(tmp_path / "x.nii")
+    with pytest.raises(ImageError, match="x.nii keeps its pixels in another file"):
+        read_radiograph(tmp_path / "x.nii")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -117,6 +117,22 @@ def test_reading_the_studies_back_gives_the_same_labels(dataset: LandmarkDataset
         np.testing.assert_allclose(back[case.id].points, case.points, atol=1e-9)  # type: ignore[arg-type]
 
 
+def test_patients_stay_whole(dataset: LandmarkDataset, tmp_path: Path) -> None:
+    """A patient of two images is one patient after the import, too, and after a second one into the same folder."""
+    pair = (replace(dataset.cases[0], patient="P"), replace(dataset.cases[1], patient="P"), *dataset.cases[2:])
+    import_dataset(replace(dataset, cases=pair[:1]), tmp_path / "studies")
+    import_dataset(replace(dataset, cases=pair), tmp_path / "studies")
+    back = read_dataset(f"studies:{tmp_path / 'studies'}", "cephalometric_19")
+    assert {case.id: case.patient for case in back.cases} == {case.id: case.patient or case.id for case in pair}
+
+
+def test_damaged_patients_are_said(dataset: LandmarkDataset, tmp_path: Path) -> None:
+    import_dataset(dataset, tmp_path / "studies")
+    (tmp_path / "studies" / "patients.json").write_text("{")
+    with pytest.raises(DataError, match="patients.json: damaged"):
+        read_dataset(f"studies:{tmp_path / 'studies'}", "cephalometric_19")
+
+
 def test_one_split(dataset: LandmarkDataset, tmp_path: Path) -> None:
     assert import_dataset(dataset, tmp_path / "studies", split="test").images == 2
     assert _names(tmp_path / "studies") == ["bad.png", "new.bmp"]

@@ -51,12 +51,12 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-def read_dataset(source: str, protocol: str | Path | None = None, **options: Any) -> LandmarkDataset:
+def read_dataset(source: str, protocol: str | Path | Protocol | None = None, **options: Any) -> LandmarkDataset:
     """Read a data set; labels that can't be right are kept, and listed as suspicious.
 
     Args:
         source: ``LAYOUT:DIR``, LAYOUT one of :data:`LAYOUTS`.
-        protocol: name or file of the protocol; None: the layout's own.
+        protocol: the protocol, or its name or file; None: the layout's own.
         **options: of the layout, as ``reader="senior"`` of isbi2015, ``fold=1`` of hand.
 
     Raises:
@@ -80,7 +80,7 @@ def read_dataset(source: str, protocol: str | Path | None = None, **options: Any
         raise DataError(
             f"the layout '{name}' has no option {listed(unknown)}; it has {listed(layout.options) or 'none'}"
         )
-    anatomy = load_protocol(protocol or layout.protocol or "")
+    anatomy = protocol if isinstance(protocol, Protocol) else load_protocol(protocol or layout.protocol or "")
     try:
         cases, reasons = layout.read(root, anatomy, **options)
     except OSError as problem:

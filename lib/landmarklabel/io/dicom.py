@@ -32,9 +32,14 @@ def read_dicom(path: Path) -> Radiograph:
         ImageError: not DICOM, no pixels, several frames, or a compression without a decoder.
     """
     try:
-        dataset = pydicom.dcmread(path)
+        return _read(path, pydicom.dcmread(path))
+    except ImageError:
+        raise
     except Exception as problem:  # on a damaged file pydicom raises whatever it runs into
         raise ImageError(f"{path.name}: damaged DICOM file ({problem})") from None
+
+
+def _read(path: Path, dataset: Dataset) -> Radiograph:
     _require_single_frame(dataset, path)
     inverted = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
     if dataset.file_meta.TransferSyntaxUID.is_compressed:
@@ -52,7 +57,7 @@ def _require_single_frame(dataset: Dataset, path: Path) -> None:
     if frames != 1:
         raise ImageError(f"{path.name} has {frames} frames; expected one single 2D image")
     if "PixelData" not in dataset or not dataset.get("Rows") or not dataset.get("Columns"):
-        kind = dataset.get("Modality", "") or dataset.get("SOPClassUID", UID("")).name
+        kind = dataset.get("Modality") or UID(str(dataset.get("SOPClassUID") or "")).name or "of no modality"
         raise ImageError(f"{path.name}: DICOM without an image ({kind}); expected a CR or DX image")
     if dataset.Rows * dataset.Columns > MAX_PIXELS:
         raise ImageError(f"{path.name}: {dataset.Columns} x {dataset.Rows} pixels; at most {MAX_PIXELS} are read")
@@ -60,10 +65,7 @@ def _require_single_frame(dataset: Dataset, path: Path) -> None:
 
 def _decode(path: Path, dataset: Dataset, inverted: bool) -> NDArray[np.generic]:
     """Pixels of an uncompressed image, rescaled, bright = dense."""
-    try:
-        stored = dataset.pixel_array
-    except (ValueError, AttributeError, RuntimeError, NotImplementedError) as problem:
-        raise ImageError(f"{path.name}: pixels can't be decoded ({problem})") from None
+    stored = dataset.pixel_array
     photometric = str(dataset.get("PhotometricInterpretation"))
     if stored.ndim == 3:
         return stored[..., 0] if photometric.startswith("YBR") else luminance(stored)

@@ -46,6 +46,8 @@ def _may_be_turned(path: Path, kind: str) -> bool:
     """Whether EXIF may say that the pixels are stored turned."""
     if kind == "PNG":  # Pillow would decode all of a PNG to look for EXIF after its pixels
         return b"eXIf" in path.read_bytes()
+    if kind == "TIFF":
+        return False
     try:
         with Image.open(path) as image:
             return image.getexif().get(_EXIF_ORIENTATION, 1) != 1

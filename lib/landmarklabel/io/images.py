@@ -10,16 +10,14 @@ from .dicom import read_dicom
 from .raster import read_raster
 from .volume import read_volume
 
-#: Endings of the files that are looked for in folders. What a file is, its content decides.
-IMAGE_SUFFIXES = (
-    ".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".nrrd", ".nii", ".nii.gz", ".mha",
-)  # fmt: skip
-
-#: The ending that a file of each format gets where its own name has none that fits.
-SUFFIX_OF_FORMAT = {
-    "DICOM": ".dcm", "PNG": ".png", "JPEG": ".jpg", "TIFF": ".tif", "BMP": ".bmp", "NRRD": ".nrrd",
-    "NIfTI": ".nii.gz", "MHA": ".mha",
+#: The usual endings of each format, the first for a file whose own name has none that fits.
+SUFFIXES_OF_FORMAT = {
+    "DICOM": (".dcm", ".dicom"), "PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp",), "NRRD": (".nrrd",), "NIfTI": (".nii", ".nii.gz"), "MHA": (".mha",),
 }  # fmt: skip
+
+#: Endings of the files that are looked for in folders. What a file is, its content decides.
+IMAGE_SUFFIXES = tuple(suffix for suffixes in SUFFIXES_OF_FORMAT.values() for suffix in suffixes)
 
 _EXPECTED = "expected a radiograph as DICOM, PNG, JPEG, TIFF, BMP, NRRD, NIfTI or MHA"
 
@@ -60,8 +58,12 @@ def sniff(path: Path) -> str:
         ImageError: it is none of these.
     """
     try:
+        str(path).encode()
         with path.open("rb") as file:
             head = file.read(352)
+    except UnicodeEncodeError:  # ITK would end the whole process
+        shown = str(path).encode(errors="replace").decode()
+        raise ImageError(f"{shown}: the name is not UTF-8; rename the file") from None
     except IsADirectoryError:
         raise ImageError(f"{path} is a folder; {_EXPECTED}") from None
     except FileNotFoundError:

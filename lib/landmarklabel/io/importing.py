@@ -5,14 +5,14 @@ from __future__ import annotations
 import filecmp
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError, ImageError, LabelError
-from ..files import atomic_path, storage_errors
+from ..files import atomic_path, atomic_write, storage_errors, to_json
 from ..landmarks import LandmarkSet, Points, Status
 from ..markups import read_markups, write_markups
 from ..protocol import Protocol
@@ -21,7 +21,7 @@ from .cases import Case, LandmarkDataset
 from .headers import read_geometry
 from .images import read_radiograph
 from .layouts.common import image_id, images_in
-from .layouts.studies import FINAL_LABELS, LABEL_SUFFIX
+from .layouts.studies import FINAL_LABELS, LABEL_SUFFIX, PATIENTS, read_patients
 from .writing import write_nrrd
 
 #: Two labels whose points differ by less than this, in pixels, are the same.
@@ -86,6 +86,7 @@ def import_dataset(
     for case in cases:
         require_safe_id(case.id)
     _make_folders(studies)
+    _note_patients(cases, studies)
     there = images_in(studies)
     written = {"images": 0, "labels": 0}
     present, unlabelled, left_out = 0, [], {}
@@ -126,6 +127,13 @@ def _make_folders(studies: Path) -> None:
     folder = studies / FINAL_LABELS
     with storage_errors(folder, "the studies folder"):
         folder.mkdir(parents=True, exist_ok=True)
+
+
+def _note_patients(cases: Sequence[Case], studies: Path) -> None:
+    """Keep whose each image is, beside what earlier imports have noted; before any label is there to be trained on."""
+    patients = {case.id: case.patient for case in cases if case.patient not in ("", case.id)}
+    if patients:
+        atomic_write(studies / PATIENTS, to_json({**read_patients(studies), **patients}))
 
 
 def _put_image(case: Case, studies: Path, existing: Path | None) -> tuple[Path, bool]:

@@ -11,24 +11,27 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ..errors import ImageError
 from ..radiograph import Geometry, Radiograph, SpacingSource
 
 #: More pixels than any radiograph has; a file that declares more is damaged or hostile.
-MAX_PIXELS = 200_000_000
+MAX_PIXELS = 178_000_000  # just under Pillow's own limit, so that the sentence is ours
 
 _MM_PER_INCH = 25.4
 # What programs write when nobody knew the scale of the picture: resolutions of screens.
 _SCREEN_DPI = (72.0, 96.0)
 _EXIF_ORIENTATION = 274
+_PHOTOMETRIC = 262  # of TIFF; 0: white is zero
 
 
 def read_raster(path: Path) -> Radiograph:
     """Read a PNG, JPEG, TIFF or BMP file: 8 or 16 bit, grey, RGB(A), palette, any EXIF orientation.
 
     Colour becomes grey by its luminance, transparency is ignored. Pixels are upright as EXIF says, and the
-    geometry turns with them, so that world positions agree with programs that ignore EXIF.
+    geometry turns with them, so that world positions agree with programs that ignore EXIF. A TIFF is mirrored by every
+    program alike; its geometry is that of the mirrored picture.
 
     Raises:
         ImageError: the file is damaged, has several pages, or is not a picture in grey or colour.
@@ -38,12 +41,13 @@ def read_raster(path: Path) -> Radiograph:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(path)
         _require_single(image, path)
-        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+        _require_not_on_its_side(int(_tiff_tag(image, _EXIF_ORIENTATION) or 1), path)
         dpi = _resolution(image)
         image.load()
+        orientation = _remaining_orientation(image)
         pixels = _grey(image, path)
     except UnidentifiedImageError:
-        pixels, orientation, dpi = _by_simpleitk(path), 1, None
+        pixels, orientation, dpi = _unknown_to_pillow(path), 1, None
     except Image.DecompressionBombError as problem:
         raise ImageError(f"{path.name}: {problem}") from None
     except (OSError, SyntaxError, ValueError) as problem:
@@ -53,6 +57,23 @@ def read_raster(path: Path) -> Radiograph:
     stored = _stored_geometry(path, (pixels.shape[1], pixels.shape[0]))
     spacing, source = _spacing(dpi)
     return _upright(pixels, stored, orientation, spacing, source, path.name)
+
+
+def _remaining_orientation(image: Image.Image) -> int:
+    """The EXIF orientation by which a decoded image still has to be turned; 1 is upright.
+
+    Pillow mirrors a TIFF itself while it decodes, as ITK does. In a PNG only the EXIF chunk counts: programs differ on
+    orientations in XMP and in text.
+    """
+    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+        return 1
+    return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+
+
+def _require_not_on_its_side(orientation: int, path: Path) -> None:
+    """Refuse a TIFF whose axes are exchanged: every program makes something else of it."""
+    if _TURNS.get(orientation, _TURNS[1])[0]:
+        raise ImageError(f"{path.name}: a TIFF stored on its side (orientation {orientation}); save it upright")
 
 
 def _require_single(image: Image.Image, path: Path) -> None:
@@ -70,8 +91,11 @@ def _grey(image: Image.Image, path: Path) -> NDArray[np.generic]:
     if image.mode in ("L", "I", "F") or image.mode.startswith("I;16"):
         pixels = np.ascontiguousarray(np.asarray(image))
         # Pillow turns a TIFF whose zero is white only at 8 bits.
-        return 65535 - pixels if pixels.dtype == np.uint16 and _tiff_tag(image, 262) == 0 else pixels
+        return 65535 - pixels if pixels.dtype == np.uint16 and _tiff_tag(image, _PHOTOMETRIC) == 0 else pixels
     if image.mode == "LA":
+        # Pillow keeps 8 bits of it; ITK can't read it at all.
+        if _bit_depth(image, path) > 8:
+            raise ImageError(f"{path.name}: grey with transparency at 16 bits; save it without transparency")
         return np.asarray(image.getchannel("L"))
     if image.mode in ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"):
         if _bit_depth(image, path) > 8:  # Pillow keeps only 8 of them
@@ -115,8 +139,22 @@ def _by_simpleitk(path: Path) -> NDArray[np.generic]:
     return luminance(pixels[..., :3]) if pixels.ndim == 3 else pixels
 
 
+def _unknown_to_pillow(path: Path) -> NDArray[np.generic]:
+    """Pictures of a depth that Pillow does not know; all that are seen are TIFF."""
+    pixels = _by_simpleitk(path)
+    with path.open("rb") as file:
+        tags = ImageFileDirectory_v2(file.read(8))
+        file.seek(tags.next)
+        tags.load(file)
+    if tags.get(_EXIF_ORIENTATION, 1) != 1:
+        raise ImageError(f"{path.name}: a TIFF of rare depth that is stored turned; save it upright")
+    if tags.get(_PHOTOMETRIC) == 0 and np.issubdtype(pixels.dtype, np.unsignedinteger):
+        return np.invert(pixels)  # the greatest value of the type less the pixel
+    return pixels
+
+
 def _stored_geometry(path: Path, size: tuple[int, int]) -> Geometry:
-    """The geometry that SimpleITK has for the file as stored, before any EXIF turn."""
+    """The geometry that SimpleITK has for the file, which knows nothing of EXIF."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,9 @@ import SimpleITK as sitk
 from ..errors import ImageError
 from ..radiograph import Geometry, Radiograph, SpacingSource
 from .raster import MAX_PIXELS, luminance
+
+# Headers of these formats are a few hundred bytes; one that goes on beyond this is not read.
+_LONGEST_HEADER = 65_536
 
 
 def read_volume(path: Path, kind: str) -> Radiograph:
@@ -36,8 +41,6 @@ def read_volume(path: Path, kind: str) -> Radiograph:
         pixels = luminance(pixels[..., :3])
     if not np.issubdtype(pixels.dtype, np.integer) and not np.issubdtype(pixels.dtype, np.floating):
         raise ImageError(f"{path.name}: pixels of type {pixels.dtype}; expected real numbers")
-    if not np.isfinite(pixels).all():
-        raise ImageError(f"{path.name}: some pixels are not finite numbers")
     geometry = image_geometry(image)
     # Exactly 1 mm is what these formats hold when nobody knew; no radiograph has pixels of that size.
     known = geometry.spacing != (1.0, 1.0)
@@ -46,16 +49,23 @@ def read_volume(path: Path, kind: str) -> Radiograph:
 
 
 def _require_one_file(path: Path, kind: str) -> None:
-    """Refuse a header that names another file for its pixels: that could be any file of the machine."""
+    """Refuse a header that names another file for its pixels: that could be any file of the machine.
+
+    What is accepted is what surely keeps its pixels itself; the libraries read headers more freely than this.
+    """
     with path.open("rb") as file:
-        head = file.read(65_536)
+        head = file.read(_LONGEST_HEADER)
     if kind == "MHA":
-        named = re.search(rb"(?im)^ElementDataFile\s*=\s*(.*?)\s*$", head)
-        elsewhere = named is not None and named[1].upper() != b"LOCAL"
+        named = re.search(rb"(?im)^[^\n]*ElementDataFile[^\n]*$", head)
+        alone = named is not None and re.fullmatch(rb"(?i)ElementDataFile\s*=\s*LOCAL\s*", named[0]) is not None
+    elif kind == "NRRD":
+        header, end, _ = head.replace(b"\r\n", b"\n").partition(b"\n\n")
+        alone = bool(end) and not re.search(rb"(?i)data ?file", header.replace(b"\r", b"\n"))
     else:
-        header = head.split(b"\n\n")[0]
-        elsewhere = kind == "NRRD" and re.search(rb"(?im)^data ?file:", header) is not None
-    if elsewhere:
+        with suppress(zlib.error):  # damaged, which ITK will find out
+            head = zlib.decompressobj(wbits=31).decompress(head, 352)
+        alone = head[344:348] != b"ni1\0" and head[4:8] != b"ni2\0"
+    if not alone:
         raise ImageError(f"{path.name} keeps its pixels in another file; store header and pixels in one file")
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pydicom
 
-from ...errors import ImageError, LandmarkLabelError
+from ...errors import DataError, ImageError, LandmarkLabelError
 from ...landmarks import Points
 from ...markups import read_markups
 from ...protocol import Protocol
@@ -19,19 +21,26 @@ from .common import Contents, images_in
 FINAL_LABELS = Path("labels") / "final"
 LABEL_SUFFIX = ".mrk.json"
 
+#: Whose each image is: an import writes it where a data set knows more than the files, so that no patient is ever both
+#: trained and measured on.
+PATIENTS = "patients.json"
+
 
 def read(root: Path, protocol: Protocol) -> Contents:
     """Read the folder. An image without a final label has no points.
 
     A label that can't be read, one without an image and an image that can't be read stop nothing: they are
-    suspicious, with the reader's own sentence, and the case has no points. The patient is the DICOM's PatientID, else
-    the id.
+    suspicious, with the reader's own sentence, and the case has no points. The patient is what ``patients.json`` says,
+    else the DICOM's PatientID, else the id.
 
     Raises:
-        DataError: two images have the same id.
+        DataError: two images have the same id, or ``patients.json`` is damaged.
     """
     images = images_in(root)
+    patients = read_patients(root)
     folder = root / FINAL_LABELS
+    if folder.is_dir():
+        os.scandir(folder).close()  # says so where it can't be read; glob would find nothing
     labels = {
         path.name[: -len(LABEL_SUFFIX)]: path for path in sorted(folder.glob(f"*{LABEL_SUFFIX}")) if is_label(path)
     }
@@ -40,7 +49,7 @@ def read(root: Path, protocol: Protocol) -> Contents:
     for name, path in images.items():
         try:
             points = _points(labels[name], path, protocol) if name in labels else None
-            patient = _patient(path)
+            patient = patients.get(name) or _patient(path)
         except LandmarkLabelError as problem:
             points, patient = None, ""
             reasons[name] = (str(problem),)
@@ -48,6 +57,24 @@ def read(root: Path, protocol: Protocol) -> Contents:
     for name in labels.keys() - images.keys():
         reasons[name] = (f"{FINAL_LABELS.as_posix()}/{labels[name].name} has no image '{name}' in the folder",)
     return cases, reasons
+
+
+def read_patients(root: Path) -> dict[str, str]:
+    """Whose each image is, by its id, where an import has noted it.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    path = root / PATIENTS
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError as problem:
+        raise DataError(f"{path}: damaged ({problem}); expected the patient of each image by its id") from None
+    if not isinstance(content, dict) or not all(isinstance(patient, str) for patient in content.values()):
+        raise DataError(f"{path}: expected the patient of each image by its id, as text")
+    return content
 
 
 def is_label(path: Path) -> bool:
