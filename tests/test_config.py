@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from landmarklabel.engine.config import InputConfig, available_experiments, load_experiment
 from landmarklabel.errors import ConfigError
+from landmarklabel.networks import UNetConfig
 
 
 @pytest.mark.parametrize("name", available_experiments())
@@ -73,6 +74,23 @@ def test_a_wrong_experiment_is_refused(tmp_path: Path, text: str, sentence: str)
     with pytest.raises(ConfigError, match=sentence) as caught:
         load_experiment(tmp_path / "mine.yaml")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"network.widht": 32}, "network.farnet.widht: unknown key 'widht'; did you mean 'width'"),
+        ({"network.fast": 1}, "unknown key 'fast'; known here: name, backbone"),
+        ({"loss.sigma": float("inf")}, "loss.sigma: got inf; input should be a finite number"),
+    ],
+)
+def test_a_wrong_change_is_answered_with_what_is_known(changes: dict, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        load_experiment("farnet_light", changes)
+
+
+def test_a_change_to_another_network() -> None:
+    assert load_experiment("farnet_light", {"network.name": "unet"}).network == UNetConfig()
 
 
 def test_an_unknown_name_is_answered_with_the_known() -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,10 @@ def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[st
     return subprocess.run(command, capture_output=True, text=True, **options)  # type: ignore[call-overload,no-any-return]
 
 
+def succeeds(*arguments: object) -> None:
+    cli.app([str(argument) for argument in arguments], standalone_mode=False)
+
+
 @pytest.fixture
 def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """The one sentence with which a command ends that can't do what it is asked; its status is 2."""
@@ -221,6 +226,75 @@ def test_mistakes_on_the_command_line(
         "evaluate", model, "--data", f"studies:{empty}", "--protocol", triangle_file, "--decoder", "best"
     )
     assert "there is no studies folder" in fails("serve", tmp_path / "none", "--protocol", "spine_68")
+
+
+def test_predictions_never_replace_an_image(model: Path, tmp_path: Path) -> None:
+    """Not even when they go into the folder of the images, with pictures."""
+    picture = tmp_path / "knee.png"
+    Image.fromarray(tiny.triangle_image(50)[0]).save(picture)
+    before = picture.read_bytes()
+    succeeds("predict", model, tmp_path, "--out", tmp_path, "--overlay")
+    assert picture.read_bytes() == before
+    assert Image.open(tmp_path / "knee.overlay.png").mode == "RGB"
+
+
+def test_two_images_of_one_id_are_refused(model: Path, tmp_path: Path, fails: Callable[..., str]) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(tiny.triangle_image(50)[0]).save(tmp_path / folder / "001.png")
+    out = tmp_path / "out"
+    assert "two images have the id '001'" in fails("predict", model, tmp_path / "a", tmp_path / "b", "--out", out)
+    assert not list(out.glob("*.json"))
+
+
+def strict(path: Path) -> dict:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    content: dict = json.loads(path.read_text(), parse_constant=refuse)
+    return content
+
+
+def test_evaluating_a_model_of_ones_own_protocol(
+    model: Path, tmp_path: Path, triangle: Protocol, fails: Callable[..., str]
+) -> None:
+    """The protocol is in the model; figures that can't be had are null; another protocol is refused before the work."""
+    studies, out = tiny.write_studies(tmp_path / "studies", triangle, 3), tmp_path / "figures.json"
+    succeeds("evaluate", model, "--data", f"studies:{studies}", "--json", out)
+    assert strict(out)["images"] == 3
+    reordered = triangle.model_dump(mode="json")
+    reordered["landmarks"] = reordered["landmarks"][::-1]
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(reordered))
+    options = ("evaluate", model, "--data", f"studies:{studies}")
+    assert "not for triangle (3 landmarks), whose labels or their order differ" in fails(
+        *options, "--protocol", tmp_path / "other.yaml"
+    )
+    assert "there is no folder" in fails(*options, "--json", tmp_path / "none" / "x.json")
+    assert "is a folder; expected the name of a file" in fails(*options, "--plot", tmp_path)
+    assert "there is no device 'fast'" in fails(*options, "--device", "fast")
+
+
+def test_a_model_of_a_split_is_evaluated_on_other_data(tmp_path: Path, triangle: Protocol) -> None:
+    """The split that its configuration tests on is one of its own data set."""
+    data = tiny.dataset(tmp_path / "images", triangle, 8)
+    cases = tuple(replace(case, split="left" if index else "right") for index, case in enumerate(data.cases))
+    config = tiny.config(epochs=1, train_on="left", test_on="right")
+    trained = train(config, replace(data, cases=cases), tmp_path / "run", device="cpu", quiet=True).model
+    studies = tiny.write_studies(tmp_path / "studies", triangle, 3)
+    succeeds("evaluate", trained, "--data", f"studies:{studies}", "--csv", tmp_path / "errors.csv")
+    assert len((tmp_path / "errors.csv").read_text().splitlines()) == 1 + 3 * 3
+
+
+def test_output_that_can_not_be_made(model: Path, tmp_path: Path, fails: Callable[..., str]) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for command in (
+        ("phantom", "spine_68", "-n", 1, "--size", "64x64", "--out", file),
+        ("predict", model, tmp_path, "--out", file / "below"),
+        ("train", "farnet_light", "--data", f"studies:{tmp_path}", "--protocol", "spine_68", "--out", 300 * "x"),
+    ):
+        assert len(fails(*command).splitlines()) == 1
+    assert file.read_text() == "mine"
 
 
 @pytest.mark.slow

@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -213,6 +215,44 @@ def test_more_epochs_go_on(finished: tuple[Path, list], data: LandmarkDataset, t
     assert train(tiny.config(epochs=9), data, tmp_path / "longer", device="cpu", quiet=True).epochs == 9
 
 
+def test_a_longer_run_follows_its_own_schedule(data: LandmarkDataset, tmp_path: Path) -> None:
+    """A cosine that has come to zero goes on where a longer one is."""
+    optimizer = {**tiny.config().model_dump()["optimizer"], "schedule": "cosine"}
+    train(tiny.config(epochs=1, optimizer=optimizer), data, tmp_path, device="cpu", quiet=True)
+    train(tiny.config(epochs=4, optimizer=optimizer), data, tmp_path, device="cpu", quiet=True)
+    rates = [row["learning_rate"] for row in json.loads(RunFolder(tmp_path).metrics_json.read_text())["epochs"]]
+    full = optimizer["learning_rate"]
+    assert rates == pytest.approx([full, full * 0.8536, full * 0.5, full * 0.1464], rel=1e-3)
+
+
+def test_other_data_do_not_resume(finished: tuple[Path, list], data: LandmarkDataset, tmp_path: Path) -> None:
+    """Nor another protocol; the old figures could not be compared with the new."""
+    fewer = data.subset([case.id for case in data.cases[:-1]])
+    with pytest.raises(ConfigError, match=r"holds a run on other data \(another labels\b.*; give another --out"):
+        train(tiny.config(), fewer, finished[0], device="cpu", quiet=True)
+
+
+def test_a_run_without_a_state_is_not_overwritten(data: LandmarkDataset, tmp_path: Path) -> None:
+    """Killed before its first state: its model is there already."""
+    train(tiny.config(epochs=1), data, tmp_path, device="cpu", quiet=True)
+    RunFolder(tmp_path).state.unlink()
+    with pytest.raises(ConfigError, match="holds a run with another batch_size"):
+        train(tiny.config(epochs=1, batch_size=3), data, tmp_path, device="cpu", quiet=True)
+
+
+def test_a_run_whose_model_is_gone_is_said(data: LandmarkDataset, tmp_path: Path) -> None:
+    train(tiny.config(epochs=1), data, tmp_path, device="cpu", quiet=True)
+    RunFolder(tmp_path).model.unlink()
+    with pytest.raises(ModelError, match="its model is gone"):
+        train(tiny.config(epochs=1), data, tmp_path, device="cpu", quiet=True)
+
+
+def test_labels_without_a_placed_landmark(data: LandmarkDataset, tmp_path: Path) -> None:
+    empty = tuple(replace(case, points=np.full_like(case.points, np.nan)) for case in data.cases)
+    with pytest.raises(DataError, match="has a landmark that is placed"):
+        train(tiny.config(), replace(data, cases=empty), tmp_path, device="cpu", quiet=True)
+
+
 def test_two_runs_in_one_folder(data: LandmarkDataset, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.create()
@@ -221,6 +261,7 @@ def test_two_runs_in_one_folder(data: LandmarkDataset, tmp_path: Path) -> None:
 
 
 def test_a_damaged_state_is_said(data: LandmarkDataset, tmp_path: Path) -> None:
+    train(tiny.config(epochs=1), data, tmp_path, device="cpu", quiet=True)
     (tmp_path / "state.safetensors").write_bytes(b"nonsense")
     with pytest.raises(ModelError, match="state.safetensors, the state of the training run, is damaged"):
         train(tiny.config(), data, tmp_path, device="cpu", quiet=True)

@@ -6,7 +6,6 @@ standard error and exit status 2.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import typer
 import yaml
 
 from .errors import ConfigError, LandmarkLabelError, listed
-from .files import atomic_write, storage_errors
+from .files import atomic_write, require_place, storage_errors, to_json
 from .yamlfile import validate
 
 # PyTorch and MONAI take seconds to import: each command imports what it needs when it runs.
@@ -47,6 +46,7 @@ def protocols(
     Example: landmarklabel protocols cephalometric_19
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from .protocol import load_protocol, shipped_protocols
@@ -55,12 +55,12 @@ def protocols(
         table = Table("protocol", "landmarks", "structures", "anatomy")
         for key in shipped_protocols():
             protocol = load_protocol(key)
-            table.add_row(key, str(len(protocol)), str(len(protocol.structures)), protocol.title)
+            table.add_row(key, str(len(protocol)), str(len(protocol.structures)), escape(protocol.title))
     else:
         protocol = load_protocol(name)
-        table = Table("", "label", "name", "where", title=protocol.title)
+        table = Table("", "label", "name", "where", title=escape(protocol.title))
         for number, landmark in enumerate(protocol.landmarks, start=1):
-            table.add_row(str(number), landmark.label, landmark.name, landmark.description)
+            table.add_row(str(number), *map(escape, (landmark.label, landmark.name, landmark.description)))
     Console().print(table)
 
 
@@ -95,6 +95,7 @@ def import_(
     studies: Annotated[Path, typer.Argument(help="Studies folder to fill.")],
     split: Annotated[str | None, typer.Option(help="Only this split of the layout.")] = None,
     include_suspicious: Annotated[bool, typer.Option(help="Import labels that look wrong by geometry, too.")] = False,
+    protocol: Annotated[str | None, typer.Option(help="Protocol, by name or YAML file, in place of the usual.")] = None,
 ) -> None:
     """Put a published data set into a studies folder, with its labels as final.
 
@@ -103,7 +104,7 @@ def import_(
     from .io.dataset import read_dataset
     from .io.importing import import_dataset
 
-    dataset = read_dataset(f"{layout}:{folder}")
+    dataset = read_dataset(f"{layout}:{folder}", protocol)
     advance = _bar("importing")
     report = import_dataset(dataset, studies, split, include_suspicious, progress=lambda *_: advance())
     _say_suspicious(dataset)
@@ -164,19 +165,24 @@ def evaluate(
     from .engine.evaluation_report import leaked, print_table, report, write_csv
     from .io.dataset import read_dataset
     from .modelfile import read_header
-    from .predictor import Predictor
+    from .predictor import Predictor, require_protocol
 
+    for output in filter(None, (json_file, csv_file, plot)):
+        require_place(output)
     header = read_header(model)
     predictor = Predictor.load(model, device, _decoder(decoder, header.config.decoder))
-    dataset = read_dataset(data, protocol or (header.protocol.name if data.startswith("studies:") else None))
+    dataset = read_dataset(data, protocol or header.protocol)
+    require_protocol(header, dataset.protocol, model.name)
     chosen = split if split is not None else header.config.test_on
+    if split is None and chosen not in {case.split for case in dataset.cases}:
+        chosen = None  # a split of the data that the model was made for, not of these
     cases = _cases(dataset, chosen, include_suspicious)
     evaluation = run(predictor, cases, progress=_bar("evaluating", len(cases)))
     without_leaks = evaluation.subset(~leaked(cases, header))
     print_table(evaluation, without_leaks)
     if json_file:
         content = report(evaluation, without_leaks, dataset, chosen, header, predictor.decoder)
-        atomic_write(json_file, json.dumps(content, indent=1).encode())
+        atomic_write(json_file, to_json(content))
     if csv_file:
         write_csv(evaluation, csv_file)
     if plot:
@@ -227,6 +233,7 @@ def serve(
     from .resources import resource
     from .serving import server_command, what_to_try
 
+    studies = studies.resolve()
     models = models or studies.with_name(f"{studies.name}.models")
     command, environment = server_command(studies, protocol, models, host, port, experiment, resource("MonaiLabelApp"))
     typer.echo(what_to_try(studies, protocol, models, host, port))
@@ -238,16 +245,20 @@ def _size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) >= 64 and int(height) >= 64):
-        raise ConfigError(f"--size {text}: expected WIDTHxHEIGHT of at least 64x64, such as 512x512")
-    return int(width), int(height)
+    sides = [int(side) if side.isascii() and side.isdigit() and len(side) < 6 else 0 for side in (width, height)]
+    if not all(64 <= side <= 8192 for side in sides):
+        raise ConfigError(f"--size {text}: expected WIDTHxHEIGHT from 64x64 to 8192x8192, such as 512x512")
+    return sides[0], sides[1]
 
 
 def _change(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set {text}: expected KEY=VALUE, such as epochs=5 or optimizer.learning_rate=0.001")
-    return key, yaml.safe_load(value)
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {text}: the value is not a number, a word or a list as YAML has them") from None
 
 
 def _decoder(method: str | None, own: DecoderConfig) -> DecoderConfig:
@@ -269,7 +280,7 @@ def _bar(what: str, total: int | None = None) -> Callable[[], object]:
 
 def _say_suspicious(dataset: LandmarkDataset) -> None:
     if dataset.suspicious:
-        typer.echo(f"{len(dataset.suspicious)} labels look wrong by geometry and are left out:", err=True)
+        typer.echo(f"{len(dataset.suspicious)} labels can't be right, or can't be read, and are left out:", err=True)
         for name, reasons in dataset.suspicious.items():
             typer.echo(f"  {name}: {listed(reasons, 3)}", err=True)
 
@@ -286,6 +297,10 @@ def main(arguments: list[str] | None = None) -> None:
         app(arguments)
     except LandmarkLabelError as problem:
         typer.echo(f"error: {problem}", err=True)
+        sys.exit(2)
+    except OSError as problem:
+        where = f"{problem.filename}: " if problem.filename else ""
+        typer.echo(f"error: {where}{problem.strerror or problem}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

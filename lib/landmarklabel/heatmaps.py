@@ -59,7 +59,7 @@ class DecoderConfig(BaseModel):
         smoothing: of ``dark``: deviation of the Gaussian that smooths a map first, as a part of the maps' sigma.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     method: Literal["maximum", "soft_argmax", "local_soft_argmax", "dark"] = "local_soft_argmax"
     sharpness: float = Field(10.0, gt=0)

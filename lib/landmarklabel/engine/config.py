@@ -6,6 +6,7 @@ takes everything from ``configs/models/NAME.yaml`` (or a path) and changes what 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from ..yamlfile import read_yaml, validate
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class InputConfig(_Part):
@@ -56,7 +57,8 @@ class InputConfig(_Part):
         if self.pixels is None:
             return self
         width, height = ((self.pixels * ratio) ** 0.5 for ratio in (aspect, 1 / aspect))
-        whole = [max(1, round(side / multiple)) * multiple for side in (height, width)]
+        most = 4096 // multiple
+        whole = [min(max(1, round(side / multiple)), most) * multiple for side in (height, width)]
         return InputConfig(height=whole[0], width=whole[1], fit=self.fit)
 
 
@@ -157,7 +159,7 @@ def load_experiment(name: str | Path, changes: dict[str, Any] | None = None) -> 
     path = _find(name)
     content = _merged(path, set())
     for key, value in (changes or {}).items():
-        _set(content, key.split("."), value)
+        content = _merge(content, _nested(key.split("."), value))
     return validate(content, ExperimentConfig, ConfigError, path.name)
 
 
@@ -172,7 +174,8 @@ def _find(name: str | Path) -> Path:
 
 
 def _merged(path: Path, seen: set[Path]) -> dict[str, Any]:
-    if path.resolve() in seen:
+    real = Path(os.path.realpath(path))
+    if real in seen:
         raise ConfigError(f"{path.name} is based on itself")
     content = read_yaml(path, ConfigError)
     if not isinstance(content, dict):
@@ -188,7 +191,7 @@ def _merged(path: Path, seen: set[Path]) -> dict[str, Any]:
         raise ConfigError(
             f"{path.name}, base: there is no '{base}'; choose one of {listed(models, 20)}, or a .yaml file"
         )
-    return _merge(_merged(parent, seen | {path.resolve()}), content)
+    return _merge(_merged(parent, seen | {real}), content)
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -203,9 +206,5 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _set(content: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        content = content.setdefault(key, {})
-        if not isinstance(content, dict):
-            raise ConfigError(f"'{'.'.join(keys)}': '{key}' holds one value, not keys of its own")
-    content[keys[-1]] = value
+def _nested(keys: list[str], value: Any) -> dict[str, Any]:
+    return {keys[0]: _nested(keys[1:], value) if len(keys) > 1 else value}

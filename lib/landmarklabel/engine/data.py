@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset
 
@@ -95,6 +96,11 @@ def training_and_validation(
             f"{dataset.name}: {len(usable)} usable labelled images are too few to train on; at least 2, of different "
             "patients, are needed"
         )
+    for cases, purpose in ((training, "train on"), (validation, "choose the best epoch by")):
+        if not any(np.isfinite(case.points).all(1).any() for case in cases if case.points is not None):
+            raise DataError(
+                f"{dataset.name}: none of the {len(cases)} images to {purpose} has a landmark that is placed"
+            )
     return training, validation
 
 
@@ -125,7 +131,7 @@ def of_split(cases: Sequence[Case], split: str | None, dataset: LandmarkDataset)
 
 
 def describe_data(dataset: LandmarkDataset, training: Sequence[Case], validation: Sequence[Case]) -> dict[str, Any]:
-    """What a model file says about its training data. Patients are hashed: their names are nobody's business."""
+    """What a model file says about its training data. Patients are hashed, which hides names, not short numbers."""
     return {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,

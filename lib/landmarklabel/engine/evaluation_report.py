@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ..files import atomic_write
@@ -78,7 +79,7 @@ def print_table(evaluation: Evaluation, without_leaks: Evaluation) -> None:
 
 def _row(table: Table, name: str, images: int, summary: Summary) -> None:
     figures = (summary.mre, summary.std, summary.median, *summary.sdr.values())
-    table.add_row(name, str(images), *(f"{value:.2f}" for value in figures))
+    table.add_row(escape(name), str(images), *(f"{value:.2f}" for value in figures))
 
 
 def write_csv(evaluation: Evaluation, path: Path) -> None:

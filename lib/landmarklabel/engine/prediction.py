@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import ImageError, LandmarkLabelError
 from ..files import atomic_path
 from ..io import IMAGE_SUFFIXES, read_radiograph
-from ..io.layouts.common import image_id, is_image
+from ..io.layouts.common import by_id, image_id, is_image
 from ..landmarks import LandmarkSet
 from ..markups import write_markups
 from ..pictures import overlay
@@ -19,15 +19,19 @@ from ..radiograph import Radiograph
 def predict_files(
     predictor: Predictor, inputs: Sequence[Path], out: Path, pictures: bool = False
 ) -> Iterator[tuple[Path, str | None]]:
-    """Predict images and write ``ID.mrk.json``, and ``ID.png`` with the landmarks if wanted, into ``out``.
+    """Predict images and write ``ID.mrk.json``, and ``ID.overlay.png`` with the landmarks if wanted, into ``out``.
 
     Args:
         inputs: image files, and folders, of which every image at the top is taken.
 
+    Raises:
+        DataError: two images have the same id, so that one answer would replace the other.
+        LandmarkLabelError: a folder holds no images.
+
     Yields:
         the file written and None; or the image and why it could not be predicted.
     """
-    for path in _images(inputs):
+    for path in by_id(_images(inputs)).values():
         target = out / f"{image_id(path.name)}.mrk.json"
         try:
             radiograph = read_radiograph(path)
@@ -35,7 +39,7 @@ def predict_files(
             landmarks = predictor.predict().landmarks
             write_markups(landmarks, radiograph.geometry, target)
             if pictures:
-                _draw(radiograph, landmarks, out / f"{image_id(path.name)}.png")
+                _draw(radiograph, landmarks, out / f"{image_id(path.name)}.overlay.png")
         except ImageError as problem:
             yield path, str(problem)
         else:

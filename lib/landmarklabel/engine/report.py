@@ -12,7 +12,7 @@ from ignite.engine import Engine
 from monai.handlers import TensorBoardStatsHandler
 from torch.utils.tensorboard import SummaryWriter
 
-from ..files import atomic_path
+from ..files import atomic_path, storage_errors
 from ..pictures import overlay, side_by_side
 from .data import Item
 from .runfolder import RunFolder
@@ -39,7 +39,8 @@ class RunReporter:
     """Writes TensorBoard curves of a trainer and its evaluator while its ``with`` block lasts."""
 
     def __init__(self, folder: RunFolder, trainer: Engine, evaluator: Engine, enabled: bool = True) -> None:
-        self._writer = SummaryWriter(str(folder.tensorboard)) if enabled else None
+        with storage_errors(folder.tensorboard, "the curves of the training run"):
+            self._writer = SummaryWriter(str(folder.tensorboard)) if enabled else None
         if self._writer is None:
             return
         TensorBoardStatsHandler(self._writer, output_transform=lambda output: output["loss"].item()).attach(trainer)

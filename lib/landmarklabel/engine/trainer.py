@@ -108,7 +108,7 @@ class Trainer:
         self.folder.create()
         with self.folder.locked() if self.chief else nullcontext():
             if self.chief:
-                self.folder.remember_config(self.config)
+                self.folder.remember(self.config, self._names_of_data())
             torch.manual_seed(self.config.seed)
             self._prepare_data()
             self._prepare_network()
@@ -118,6 +118,14 @@ class Trainer:
             finally:
                 self.progress.close()
         return self._result()
+
+    def _names_of_data(self) -> dict[str, Any]:
+        """What must be the same for a run to go on: figures of epochs on other images can't be compared."""
+        return {
+            "protocol": self.dataset.protocol.fingerprint,
+            "labels": self.dataset.fingerprint,
+            "validation": [case.id for case in self.validation_cases],
+        }
 
     def _prepare_data(self) -> None:
         training, validation = self.training_cases, self.validation_cases
@@ -166,6 +174,11 @@ class Trainer:
         self.schedule.load_state_dict(state["schedule"])
         self.run = _Run(**state["run"])
         self.first_epoch = state["epoch"]
+        # The schedule's own rate is that of a run of as many epochs as before; this one may be longer.
+        settings = self.config.optimizer
+        for group in self.optimizer.param_groups:
+            factor = learning_rate_factor(settings, self.first_epoch, self.config.epochs)
+            group["lr"] = settings.learning_rate * factor
 
     def _run_epochs(self) -> None:
         if self.first_epoch >= self.config.epochs or self._out_of_patience():
@@ -300,6 +313,8 @@ class Trainer:
         return 0 < patience <= self.run.since_best
 
     def _result(self) -> TrainingResult:
+        if not self.folder.model.is_file():
+            raise ModelError(f"{self.folder.path} holds a run that is over, but its model is gone; give another --out")
         return TrainingResult(
             self.folder.model, self.run.best_epoch, dict(self.run.metrics), self.validation_cases, len(self.run.history)
         )

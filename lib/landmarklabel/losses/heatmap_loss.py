@@ -23,7 +23,7 @@ class LossConfig(BaseModel):
             output are wider on the image (FARNet, Section 3.4). The decoders are exact from 1.5 on.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: Literal["ewc", "mse", "adaptive_wing"] = "ewc"
     alpha: float = Field(40.0, ge=1)

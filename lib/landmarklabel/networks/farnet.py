@@ -28,7 +28,7 @@ class FARNetConfig(BaseModel):
         width: channels of the up path; the other widths follow in the paper's proportions. 256 in the paper.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: Literal["farnet"] = "farnet"
     backbone: str = "densenet121"

@@ -23,7 +23,7 @@ class FPNConfig(BaseModel):
         width: channels of the pyramid.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: Literal["fpn"] = "fpn"
     backbone: str = "densenet121"

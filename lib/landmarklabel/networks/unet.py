@@ -19,7 +19,7 @@ class UNetConfig(BaseModel):
         residual_units: in each level; 0 for plain convolutions.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: Literal["unet"] = "unet"
     channels: tuple[int, ...] = Field((32, 64, 128, 256, 512), min_length=2)

@@ -29,7 +29,7 @@ class AugmentationConfig(BaseModel):
         noise: standard deviation of added noise, drawn for each image between 0 and this.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     flip: bool = True
     rotation: float = Field(10.0, ge=0, le=180)
