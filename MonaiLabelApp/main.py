@@ -10,6 +10,8 @@ Settings, as MONAI Label's ``--conf NAME VALUE``:
 from __future__ import annotations
 
 import logging
+import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 import landmarklabel
 from activelearning.strategies import First, Random
 from datastore import LandmarkDatastore
-from gateway import install_error_answers
+from gateway import in_server, install_error_answers
 from infers.landmarks import LandmarksTask
 from landmarklabel.engine.config import load_experiment
 from landmarklabel.errors import ConfigError, ImageError, LandmarkLabelError, NotFoundError, listed
@@ -34,6 +36,7 @@ from trainers.farnet import FarnetTrainTask
 
 logger = logging.getLogger(__name__)
 
+_TEMPORARY = re.compile(r"tmp[a-z0-9_]{8}(\.|$)")  # how Python's tempfile names files
 _SETTINGS = ("protocol", "models", "experiment", "server_mode")
 
 
@@ -115,9 +118,10 @@ class LandmarkApp(MONAILabelApp):
         Raises:
             NotFoundError: there is no such task or image.
         """
-        task = self._infers.get(request.get("model", ""))
+        wanted = request.get("model")
+        task = self._infers.get(wanted) if isinstance(wanted, str) else None
         if task is None:
-            raise NotFoundError(f"there is no model '{request.get('model')}'; there are {listed(self._infers)}")
+            raise NotFoundError(f"there is no model '{wanted}'; there are {listed(self._infers)}")
         store = datastore or self.datastore()
         name, path = request.get("image"), self._image_path(request, store)
         try:
@@ -137,36 +141,50 @@ class LandmarkApp(MONAILabelApp):
         Raises:
             NotFoundError: there is no such strategy.
         """
-        if (request.get("strategy") or "random") not in self._strategies:
+        if (request.get("strategy") or "random") not in list(self._strategies):
             raise NotFoundError(f"there is no strategy '{request['strategy']}'; there are {listed(self._strategies)}")
+        if not isinstance(request.get("seed"), (int, type(None))):
+            raise ConfigError(f"seed must be a whole number, got {request['seed']!r}")
         sample: dict[str, Any] = super().next_sample(request)
         return sample
 
     def bundle_path(self, model: str) -> None:
-        """MONAI Label asks this of every training that is submitted: the one place to refuse an unknown one.
+        """MONAI Label asks this of every task that is submitted: the one place to refuse an unknown one.
 
         Raises:
-            NotFoundError: there is no such train task.
+            NotFoundError: there is no such task.
         """
         if model is not None and model not in {**self._trainers, **self._infers}:
             raise NotFoundError(f"there is no train task '{model}'; there are {listed(self._trainers)}")
+
+    def train(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Run a train task, usually in a process of its own, whose last line says what went wrong.
+
+        Raises:
+            LandmarkLabelError: in the server's own process.
+        """
+        try:
+            if request.get("model") not in self._trainers:
+                raise NotFoundError(f"there is no train task '{request.get('model')}'; try {listed(self._trainers)}")
+            stats: dict[str, Any] = super().train(request)
+            return stats
+        except LandmarkLabelError as problem:
+            if in_server():
+                raise
+            raise SystemExit(f"training failed: {problem}") from None
 
     def _image_path(self, request: dict[str, Any], store: Datastore) -> Path:
         """The file of ``request["image"]``: an id of the store, or a file that the server itself has put down."""
         name = request.get("image")
         if not isinstance(name, str) or not name:
-            raise NotFoundError("which image? give image=ID, or send a file")
-        path = Path(name)
-        sent_along = path.is_absolute() and any(_is_below(path, folder) for folder in self._upload_folders())
+            raise NotFoundError("which image? give image=ID or the id of an open session, or send a file")
         assert isinstance(store, LandmarkDatastore)
-        return path if sent_along else store.require_image(name)
+        return Path(name) if self._put_down_by_the_server(name) else store.require_image(name)
 
-    def _upload_folders(self) -> list[Path]:
-        """Where MONAI Label itself puts files down that a request brings: uploads, and sessions."""
+    def _put_down_by_the_server(self, name: str) -> bool:
+        """Whether this is a file that came with a request: MONAI Label's own temporary file, or one of a session."""
+        path = Path(os.path.realpath(name))
         sessions = self.sessions()
-        return [Path(tempfile.gettempdir()), *([Path(sessions.store_path)] if sessions is not None else [])]
-
-
-def _is_below(path: Path, folder: Path) -> bool:
-    """Whether a path is that of a regular file below a folder, links and ``..`` followed."""
-    return path.is_file() and folder.resolve() in path.resolve().parents
+        in_session = sessions is not None and Path(sessions.store_path).resolve() in path.parents
+        uploaded = path.parent == Path(tempfile.gettempdir()).resolve() and _TEMPORARY.match(path.name) is not None
+        return name.startswith("/") and (in_session or uploaded) and path.is_file()

@@ -10,19 +10,21 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 
+from gateway import in_server
 from landmarklabel.engine.config import ExperimentConfig, available_experiments, load_experiment
 from landmarklabel.engine.evaluation import evaluate
 from landmarklabel.engine.trainer import TrainingResult, train
-from landmarklabel.errors import ConfigError, LandmarkLabelError, ModelError
+from landmarklabel.errors import ConfigError, ModelError, listed
 from landmarklabel.io.dataset import LandmarkDataset, read_dataset
 from landmarklabel.modelfile import read_header
 from landmarklabel.predictor import Predictor
 from models import PublishedModel
-from trainers.progress import TrainingProgress
+from trainers.progress import TrainingProgress, end_with_parent
 
 logger = logging.getLogger(__name__)
 
-_SETTINGS = ("config", "epochs", "batch_size", "learning_rate", "seed", "start_from", "device")
+# What MONAI Label itself adds to a request.
+_ADDED = ("model", "gpus", "multi_gpu", "local_rank", "bundle_path")
 
 
 class FarnetTrainTask(TrainTask):
@@ -61,34 +63,35 @@ class FarnetTrainTask(TrainTask):
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
         """Train, in a process of its own; publish the result if it validates better than what is published."""
         out = self._runs / f"farnet-{time.strftime('%Y%m%d-%H%M%S')}"
-        try:
-            with self._progress.run(out.name) as progress:
-                config = self._config_of(request)
-                dataset = read_dataset(f"studies:{self._studies}", self._protocol_source)
-                progress.update(labels=len(dataset.trustworthy()), suspicious=len(dataset.suspicious))
-                result = train(
-                    config,
-                    dataset,
-                    out,
-                    device=None if request.get("device") in (None, "auto", "") else str(request["device"]),
-                    start_from=self._start_from(request, config),
-                    on_epoch=progress.epoch,
-                    quiet=True,
-                )
-                progress.update(published=self._publish_if_better(result, dataset, progress))
-        except LandmarkLabelError as problem:
-            # The message becomes the last line of the task's log, without a traceback; the status, ERROR.
-            raise SystemExit(f"training failed: {problem}") from None
+        if not in_server():
+            end_with_parent()
+        with self._progress.run(out.name) as progress:
+            config = self._config_of(request)
+            dataset = read_dataset(f"studies:{self._studies}", self._protocol_source)
+            progress.update(labels=len(dataset.trustworthy()), suspicious=len(dataset.suspicious))
+            result = train(
+                config,
+                dataset,
+                out,
+                device=_choice(request, "device") or "auto",
+                start_from=self._start_from(request, config),
+                on_epoch=progress.epoch,
+                quiet=True,
+            )
+            progress.update(published=self._publish_if_better(result, dataset, progress))
         return self._progress.read()
 
     def _config_of(self, request: dict[str, Any]) -> ExperimentConfig:
-        name = request.get("config") or self._experiment
-        name = name[0] if isinstance(name, list) else name
+        known = self.config()
+        unknown = sorted(set(request) - set(known) - set(_ADDED))
+        if unknown:
+            raise ConfigError(f"{listed(unknown)}: no setting of this training, which has {listed(known)}")
+        name = _choice(request, "config") or self._experiment
         if name != self._experiment and name not in available_experiments():
             raise ConfigError(f"there is no experiment '{name}' on this server; GET /info/ lists them under trainers")
         keys = {"epochs": "epochs", "batch_size": "batch_size", "learning_rate": "optimizer.learning_rate"}
         changes = {keys[key]: request[key] for key in keys if request.get(key)}
-        if isinstance(request.get("seed"), int) and request["seed"] >= 0:
+        if request.get("seed", -1) != -1:
             changes["seed"] = request["seed"]
         # Splits are those of published layouts; studies have none.
         changes |= {"train_on": None, "validate_on": None, "test_on": None}
@@ -96,8 +99,7 @@ class FarnetTrainTask(TrainTask):
 
     def _start_from(self, request: dict[str, Any], config: ExperimentConfig) -> Path | None:
         """The published model, if it is wanted and is the same network; its weights then go on learning."""
-        wanted = request.get("start_from") or "published"
-        wanted = wanted[0] if isinstance(wanted, list) else wanted
+        wanted = _choice(request, "start_from") or "published"
         if wanted not in ("published", "scratch"):
             raise ConfigError(f"start_from is 'published' or 'scratch', got {wanted!r}")
         if wanted == "scratch" or self._model.problem() is not None:
@@ -118,3 +120,12 @@ class FarnetTrainTask(TrainTask):
         if new < old:
             self._model.publish(result.model)
         return new < old
+
+
+def _choice(request: dict[str, Any], key: str) -> str:
+    """One of several names; clients that show them send the list back, the chosen one first."""
+    value = request.get(key) or ""
+    value = value[0] if isinstance(value, list) and value else value
+    if not isinstance(value, str):
+        raise ConfigError(f"{key} must be a name, got {str(value)[:60]!r}")
+    return value

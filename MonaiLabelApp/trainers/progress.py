@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ from typing import Any
 import psutil
 
 from landmarklabel.engine.report import EpochReport
-from landmarklabel.errors import LandmarkLabelError
+from landmarklabel.errors import ConfigError, LandmarkLabelError
 from landmarklabel.files import atomic_write, storage_errors
 
 
@@ -41,7 +43,13 @@ class TrainingProgress:
 
     @contextmanager
     def run(self, name: str) -> Iterator[TrainingProgress]:
-        """Mark a run as running while the block lasts, then as done or failed."""
+        """Mark a run as running while the block lasts, then as done or failed.
+
+        Raises:
+            ConfigError: another process is training.
+        """
+        if self.read().get("state") == "running":
+            raise ConfigError(f"a training of this model is running already ({self.read().get('run')})")
         with storage_errors(self._path, "the state of training"):
             self._path.parent.mkdir(parents=True, exist_ok=True)
         process = {"pid": os.getpid(), "started": psutil.Process().create_time()}
@@ -85,3 +93,15 @@ def _alive(process: Any) -> bool:
 
 def _now() -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def end_with_parent(every_s: float = 1.0) -> None:
+    """End this process when the one that started it is gone: nobody could stop it any more."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(every_s)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True, name="end with parent").start()

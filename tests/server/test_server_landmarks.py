@@ -268,6 +268,81 @@ def test_parameters_that_are_no_json(server: Server) -> None:
     assert_sentence(answer.json()["detail"], "the parameters are not valid JSON")
 
 
+UNKEPT = ["[1]", '"text"', '{"seconds": NaN}', '{"reader": "\\ud800"}', '{"reader": Infinity}']
+
+
+@pytest.mark.parametrize("params", UNKEPT)
+def test_notes_that_can_not_be_kept(server: Server, params: str) -> None:
+    """They are refused before anything is written; the index can be read on."""
+    label = json.dumps(markups_of(server, "image_002"))
+    before = server.get("/datastore/label/info?label=image_002&tag=final")
+    with (server.studies / "image_002.png").open("rb") as file:
+        image = server("PUT", "/datastore/image?image=noted", files={"file": ("x.png", file)}, data={"params": params})
+    files = {"label": ("x.mrk.json", label)}
+    put = server("PUT", "/datastore/label?image=image_002&tag=final", files=files, data={"params": params})
+    info = server("PUT", "/datastore/label/info?label=image_002&tag=final", data={"info": params})
+    for answer in (image, put, info):
+        assert answer.status_code == 400, answer.text
+        assert "JSON" in answer.json()["detail"]
+    assert server.get("/datastore/label/info?label=image_002&tag=final") == before
+    assert "noted" not in server.get("/datastore/?output=all")["objects"]
+
+
+WRONG_KINDS = [
+    ("POST", "/infer/landmarks?image=image_001", {"data": {"params": "[1]"}}, 400),
+    ("POST", "/infer/landmarks?image=image_001", {"data": {"params": "null"}}, 400),
+    ("POST", "/infer/landmarks?image=image_001", {"data": {"params": '{"save_label": true, "label_tag": 5}'}}, 400),
+    ("POST", "/infer/landmarks?image=image_001", {"data": {"params": '{"model": ["a"]}'}}, 404),
+    ("POST", "/infer/landmarks?image=/tmp/" + 300 * "x", {}, 404),
+    ("POST", "/infer/landmarks?image=image_001&output=xml", {}, 422),
+    ("POST", "/infer/landmarks?image=image_001&output=dicom_seg", {}, 400),
+    ("POST", "/activelearning/random", {"json": {"seed": [1]}}, 400),
+    ("PUT", "/datastore/label?tag=final", {"files": {"label": ("x.mrk.json", "{}")}}, 422),
+    ("DELETE", "/datastore/image", {}, 422),
+    ("POST", "/train/farnet", {"data": "{bad"}, 422),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "options", "status"), WRONG_KINDS)
+def test_parameters_of_the_wrong_kind(server: Server, method: str, path: str, options: dict, status: int) -> None:
+    answer = server(method, path, **options)
+    assert answer.status_code == status, answer.text
+    assert_sentence(answer.json()["detail"], "")
+
+
+@pytest.mark.parametrize("name", [100 * "\u00e4" + "b", "line\n"])
+def test_ids_that_no_file_can_have(server: Server, name: str) -> None:
+    with (server.studies / "image_001.png").open("rb") as file:
+        answer = server("PUT", "/datastore/image", params={"image": name}, files={"file": ("x.png", file)})
+    assert answer.status_code == 400, answer.text
+
+
+def test_a_deleted_image_may_come_back_at_once(server: Server) -> None:
+    picture = (server.studies / "image_001.png").read_bytes()
+    other = (server.studies / "image_002.png").read_bytes()
+    for content in (picture, other, picture):
+        put = server("PUT", "/datastore/image?image=again", files={"file": ("x.png", content)})
+        assert put.status_code == 200, put.text
+        assert server("DELETE", "/datastore/image?id=again").status_code == 200
+        assert server("POST", "/infer/landmarks?image=again").status_code == 404
+
+
+def test_the_ending_of_an_upload_is_that_of_its_content(server: Server) -> None:
+    picture = (server.studies / "image_001.png").read_bytes()
+    assert server("PUT", "/datastore/image?image=ended", files={"file": ("x.dcm", picture)}).status_code == 200
+    assert (server.studies / "ended.png").read_bytes() == picture
+    assert server("DELETE", "/datastore/image?id=ended").status_code == 200
+
+
+def test_files_that_are_renamed_into_place_are_noticed(server: Server) -> None:
+    part = server.studies / ".moved.part"
+    shutil.copy(server.studies / "image_001.png", part)
+    part.rename(server.studies / "moved.png")
+    server.wait_for(lambda: "moved" in server.get("/datastore/?output=all")["objects"], 20)
+    (server.studies / "moved.png").unlink()
+    server.wait_for(lambda: "moved" not in server.get("/datastore/?output=all")["objects"], 20)
+
+
 def test_a_damaged_model_is_never_served(server: Server, trained: Path) -> None:
     """Nor one of another protocol, nor the one that was loaded before."""
     published = server.models / "triangle" / "landmarks.safetensors"
@@ -278,7 +353,7 @@ def test_a_damaged_model_is_never_served(server: Server, trained: Path) -> None:
         published.write_bytes(data)
         answer = server("POST", "/infer/landmarks?image=image_001")
         assert answer.status_code == 409
-        assert_sentence(answer.json()["detail"], "landmarks.safetensors is damaged: its weights are not those")
+        assert_sentence(answer.json()["detail"], "landmarks.safetensors is damaged: it is not what was saved")
         info = server.get("/info/")
         assert info["models"] == {}
         assert "is damaged" in info["missing"]["landmarks"]

@@ -89,6 +89,15 @@ def test_what_training_refuses(fresh: Server) -> None:
     assert task["details"][-1].startswith("training failed: there is no experiment")
     stats = fresh.train(epochs=-1)
     assert "epochs: got -1; input should be greater than or equal to 1" in stats["reason"]
+    stats = fresh.train(epoch=3)
+    assert "epoch: no setting of this training, which has config, epochs" in stats["reason"]
+    stats = fresh.train(config={"a": 1})
+    assert "config must be a name" in stats["reason"]
+    stats = fresh.train(seed="x")
+    assert "seed: got 'x'" in stats["reason"]
+    assert fresh("POST", "/train/landmarks", json={}).status_code == 200
+    fresh.wait_for(lambda: fresh.get("/train/")["status"] == "ERROR", 60)
+    assert fresh.get("/train/")["details"][-1] == "training failed: there is no train task 'landmarks'; try farnet"
     stats = fresh.train(start_from="elsewhere")
     assert "start_from is 'published' or 'scratch', got 'elsewhere'" in stats["reason"]
 
@@ -105,6 +114,24 @@ def test_a_run_can_be_stopped(fresh: Server) -> None:
     assert fresh("DELETE", "/train/").status_code == 200
     fresh.wait_for(lambda: fresh.get("/info/")["train_stats"]["farnet"]["state"] == "stopped", 30)
     assert fresh.infer("image_031")["model"]["version"] == version
+
+
+def test_training_ends_with_its_server(tmp_path: Path, triangle: Protocol) -> None:
+    """However the server ends: nobody could stop the run any more. The next server is free to train."""
+    running = prepare(tmp_path / "s", triangle)
+    try:
+        running.start()
+        assert running("POST", "/train/farnet", json={"epochs": 5000}).status_code == 200
+        running.wait_for(lambda: running.get("/info/")["train_stats"]["farnet"].get("epoch"), 120)
+        assert running.process is not None
+        running.process.kill()
+        running.process.wait()
+        running.start()
+        running.wait_for(lambda: running.get("/info/")["train_stats"]["farnet"]["state"] == "stopped", 30)
+        stats = running.train(epochs=1, device=["auto", "cpu", "cuda"])
+        assert (stats["state"], stats["epoch"]) == ("done", 1)
+    finally:
+        running.stop()
 
 
 def test_a_full_disk_stops_training_in_words(
