@@ -269,7 +269,8 @@ def _decoder(method: str | None, own: DecoderConfig) -> DecoderConfig:
 def _cases(dataset: LandmarkDataset, split: str | None, include_suspicious: bool) -> tuple[Case, ...]:
     from .engine.data import of_split
 
-    return of_split(dataset.labelled() if include_suspicious else dataset.trustworthy(), split, dataset)
+    usable = dataset.labelled() if include_suspicious else dataset.trustworthy()
+    return tuple(case for case in of_split(usable, split, dataset) if case.has_landmarks)
 
 
 def _bar(what: str, total: int | None = None) -> Callable[[], object]:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import Dataset
 
@@ -97,7 +96,7 @@ def training_and_validation(
             "patients, are needed"
         )
     for cases, purpose in ((training, "train on"), (validation, "choose the best epoch by")):
-        if not any(np.isfinite(case.points).all(1).any() for case in cases if case.points is not None):
+        if not any(case.has_landmarks for case in cases):
             raise DataError(
                 f"{dataset.name}: none of the {len(cases)} images to {purpose} has a landmark that is placed"
             )

@@ -69,8 +69,7 @@ class Evaluation:
     def figures(self) -> dict[str, Any]:
         """Every figure, for JSON: overall, by landmark, by image."""
         errors = self.errors
-        with np.errstate(invalid="ignore"):
-            by_image = {name: _number(np.nanmean(row)) for name, row in zip(self.ids, errors, strict=True)}
+        by_image = {name: summarize(row, ()).mre for name, row in zip(self.ids, errors, strict=True)}
         return {
             "images": len(self.ids),
             "unit": self.unit,
@@ -98,9 +97,9 @@ def evaluate(
         progress: called after each image.
 
     Raises:
-        DataError: no labelled image, or of another number of landmarks than the model's.
+        DataError: no image with a placed landmark, or of another number of landmarks than the model's.
     """
-    if not cases:
+    if not any(case.has_landmarks for case in cases):
         raise DataError("there is no labelled image to evaluate on")
     wrong = next((c for c in cases if c.points is None or len(c.points) != len(predictor.protocol)), None)
     if wrong is not None:
@@ -143,7 +142,3 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -52,9 +52,10 @@ def plot_evaluation(evaluation: Evaluation, cases: Sequence[Case], path: Path, t
 def _cumulative(axes: Axes, evaluation: Evaluation) -> None:
     errors = np.sort(evaluation.errors[np.isfinite(evaluation.errors)])
     axes.plot(errors, 100 * np.arange(1, len(errors) + 1) / len(errors), color=_BLUE)
-    for radius, rate in evaluation.summary().sdr.items():
+    for index, (radius, rate) in enumerate(evaluation.summary().sdr.items()):
         axes.plot([radius, radius], [0, rate], color=_GREY, linewidth=0.8, linestyle=":")
-        axes.annotate(f"{rate:.1f} %", (radius, rate), textcoords="offset points", xytext=(3, -9), fontsize=8)
+        below = (3, -10 - 11 * index)  # one below the other, or near radii would write over each other
+        axes.annotate(f"{rate:.1f} %", (radius, rate), textcoords="offset points", xytext=below, fontsize=8)
     axes.set_xlim(0, max(np.percentile(errors, 99), max(evaluation.protocol.radii) * 1.2))
     axes.set_ylim(0, 101)
     axes.set_xlabel(f"radial error ({evaluation.unit})")
@@ -67,13 +68,13 @@ def _cumulative(axes: Axes, evaluation: Evaluation) -> None:
 
 def _boxes(axes: Axes, evaluation: Evaluation) -> None:
     errors = evaluation.errors
-    medians = np.nanmedian(errors, axis=0)
+    columns = [column[np.isfinite(column)] for column in errors.T]
+    medians = np.array([np.median(column) if column.size else 0.0 for column in columns])
     # With hundreds of landmarks only the worst can be told apart.
     shown = np.arange(errors.shape[1])
     if len(shown) > _MOST_BOXES:
         shown = np.sort(np.argsort(medians)[-_MOST_BOXES:])
-    values = [errors[np.isfinite(errors[:, index]), index] for index in shown]
-    axes.boxplot(values, showfliers=False, medianprops={"color": _BLUE})
+    axes.boxplot([columns[index] for index in shown], showfliers=False, medianprops={"color": _BLUE})
     axes.set_xticks(range(1, len(shown) + 1), [evaluation.protocol.labels[i] for i in shown], rotation=90, fontsize=7)
     axes.set_ylabel(f"radial error ({evaluation.unit})")
     more = f" (the {len(shown)} worst of {errors.shape[1]})" if len(shown) < errors.shape[1] else ""

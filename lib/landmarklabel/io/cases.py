@@ -40,6 +40,11 @@ class Case:
     spacing: tuple[float, float] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def has_landmarks(self) -> bool:
+        """Whether it has a label with a landmark that is placed."""
+        return self.points is not None and bool(np.isfinite(self.points).all(axis=1).any())
+
     def radiograph(self) -> Radiograph:
         """The image, with the documented spacing where there is one.
 
