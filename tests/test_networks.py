@@ -12,9 +12,10 @@ from landmarklabel.networks.farnet import MSFA, FARNet
 
 
 def run(config: NetworkConfig, landmarks: int = 5, size: tuple[int, int] = (64, 96)) -> list[torch.Tensor]:
-    network = build_network(config, landmarks).eval()
-    with torch.no_grad():
-        outputs = network(torch.randn(1, 3, *size))
+    """What a network makes of an image, by shape alone: on PyTorch's device without data."""
+    with torch.device("meta"):
+        network = build_network(config, landmarks).eval()
+        outputs = network(torch.empty(1, 3, *size))
     assert len(outputs) == len(network.strides)
     for maps, stride in zip(outputs, network.strides, strict=True):
         assert maps.shape == (1, landmarks, size[0] // stride, size[1] // stride)
