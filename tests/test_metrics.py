@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from landmarklabel.metrics import mse_fraction, pearson_rho, radial_errors, success_rate, summarize
+from landmarklabel.metrics import (
+    failure_rate,
+    manual_revision,
+    mse_fraction,
+    number_of_clicks,
+    pearson_rho,
+    radial_errors,
+    success_rate,
+    summarize,
+)
 
 PREDICTED = np.array([[[0.0, 0.0], [3.0, 4.0]], [[1.0, 1.0], [np.nan, np.nan]]])
 TRUE = np.array([[[0.0, 2.0], [0.0, 0.0]], [[1.0, 1.0], [5.0, 5.0]]])
@@ -55,3 +64,17 @@ def test_pearson_against_scipy(seed: int) -> None:
     sizes = rng.uniform(100, 300, (4, 2))
     flat = [(values / sizes[:, None]).ravel() for values in (predicted, true)]
     assert pearson_rho(predicted, true, sizes) == pytest.approx(stats.pearsonr(*flat)[0])
+
+
+CURVES = np.array([[50.0, 30.0, 19.0, 21.0], [15.0, 9.0, 8.0, 7.0], [90.0, 80.0, 70.0, 60.0], [50.0, 40.0, 30.0, 20.0]])
+
+
+def test_number_of_clicks_and_failure_rate() -> None:
+    """By hand: two clicks, none, never (all three), three; the target itself counts as reached."""
+    assert number_of_clicks(CURVES, 20).tolist() == [2, 0, 3, 3]
+    assert failure_rate(CURVES, 20) == 25
+    assert failure_rate(CURVES, 5) == 100
+
+
+def test_manual_revision_takes_the_worst_away() -> None:
+    assert manual_revision([1, 5, 3, np.nan], 4).tolist() == pytest.approx([3, 4 / 3, 1 / 3, 0, 0])

@@ -1,0 +1,1 @@
+"""Landmarks that a person places, and what they say about the others."""
