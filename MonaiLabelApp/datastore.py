@@ -53,6 +53,7 @@ class LandmarkDatastore(LocalDatastore):
     def __init__(self, folder: str, protocol: Protocol, auto_reload: bool = True) -> None:
         self.protocol = protocol
         self._config_ts: float = 0
+        self._revision = 0
         self._mutex = threading.RLock()
         self._process_lock = FileLock(str(Path(folder) / ".lock"))
         patterns = [f"*{suffix}" for suffix in IMAGE_SUFFIXES] + [f"*{LABEL_SUFFIX}"]
@@ -85,6 +86,11 @@ class LandmarkDatastore(LocalDatastore):
         if not uri or not Path(uri).is_file():
             raise NotFoundError(f"there is no image '{name}' in these studies ({len(self._datastore.objects)} images)")
         return Path(uri)
+
+    @property
+    def revision(self) -> int:
+        """Another whenever the index has changed."""
+        return self._revision
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """What is known of an image.
@@ -261,7 +267,7 @@ class LandmarkDatastore(LocalDatastore):
                 "images and labels, without what was noted about them"
             ) from None
         index.base_path = self._datastore_path
-        self._datastore, self._config_ts = index, path.stat().st_mtime
+        self._datastore, self._config_ts, self._revision = index, path.stat().st_mtime, self._revision + 1
 
     def _copied(self, name: str) -> dict[str, ImageLabelModel]:
         """The index's entries, that of an image ready to be changed."""
@@ -274,7 +280,7 @@ class LandmarkDatastore(LocalDatastore):
         content = json.dumps(index.model_dump(exclude={"base_path"}), indent=2, default=str, allow_nan=False)
         self._ignore_event_config = True
         atomic_write(path, content.encode(), "the index of the studies")
-        self._datastore, self._config_ts = index, path.stat().st_mtime
+        self._datastore, self._config_ts, self._revision = index, path.stat().st_mtime, self._revision + 1
 
     def _update_datastore_file(self, lock: bool = True) -> None:
         """What the parent asks for after a change of its own: name and description."""

@@ -28,10 +28,13 @@ from activelearning.strategies import First, Random
 from datastore import LandmarkDatastore
 from gateway import in_server, install_error_answers
 from infers.landmarks import LandmarksTask
+from infers.refine import RefineTask
 from landmarklabel.engine.config import load_experiment
 from landmarklabel.errors import ConfigError, ImageError, LandmarkLabelError, NotFoundError, listed
 from landmarklabel.protocol import load_protocol, shipped_protocols
+from memory import ImageMemory
 from models import PublishedModel
+from shapes import StudyShape
 from trainers.farnet import FarnetTrainTask
 
 logger = logging.getLogger(__name__)
@@ -85,7 +88,11 @@ class LandmarkApp(MONAILabelApp):
         return LandmarkDatastore(self.studies, self.protocol, auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD)
 
     def init_infers(self) -> dict[str, InferTask]:
-        return {"landmarks": LandmarksTask(self._published["landmarks"])}
+        memory = ImageMemory(self._published["landmarks"])
+        return {
+            "landmarks": LandmarksTask(self._published["landmarks"], memory),
+            "refine": RefineTask(self.protocol, memory, StudyShape(self.datastore())),
+        }
 
     def init_trainers(self) -> dict[str, TrainTask]:
         runs = self._models_folder / self.protocol.name / "runs"

@@ -59,6 +59,13 @@ def in_own_process(script: str, *arguments: object) -> dict[str, Any]:
     return content
 
 
+def read(name: str) -> dict[str, Any]:
+    """A result that was written before; empty if there is none."""
+    path = RESULTS / f"{name}.json"
+    content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return content
+
+
 def write(name: str, command: str, content: dict[str, Any]) -> Path:
     """Write a result with the command and the machine that made it."""
     RESULTS.mkdir(exist_ok=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import in_own_process, median_seconds, peak_memory_mb, small_cephalograms, write
+from common import in_own_process, median_seconds, peak_memory_mb, read, small_cephalograms, write
 from peers import contenders
 
 from landmarklabel.metrics import radial_errors, summarize
@@ -72,6 +72,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", help="measure one contender again, and keep the others' results")
     parser.add_argument("--one", help="one contender, in this process; for the benchmark's own use")
     arguments = parser.parse_args()
     size = (arguments.width, arguments.height)
@@ -86,8 +87,8 @@ def main() -> None:
     options = ["--data", arguments.data, "--height", arguments.height, "--width", arguments.width]
     options += ["--minutes", arguments.minutes, "--seed", arguments.seed]
     names = [name for name in contenders() if arguments.what == "speed" or name not in _TOO_SLOW]
-    results = {}
-    for name in names:
+    results = read(f"farnet_vs_peers_{arguments.what}").get("contenders", {}) if arguments.only else {}
+    for name in [arguments.only] if arguments.only else names:
         results[name] = in_own_process(__file__, arguments.what, *options, "--one", name)
         print(name, results[name], flush=True)
     command = f"python benchmarks/farnet_vs_peers.py {arguments.what} --data DIR"

@@ -51,9 +51,9 @@ def make_model(protocol: str) -> None:
     result = train(load_experiment("phantoms"), dataset, WORK / protocol / "run")
     target = HERE / "models" / protocol / "landmarks.safetensors"
     target.parent.mkdir(parents=True, exist_ok=True)
-    network, header = load_model(result.model)
+    network, header, shape = load_model(result.model)
     data = describe_data(dataset, *training_and_validation(dataset, header.config))
-    save_model(target, network, header.config, header.protocol, data, dict(header.metrics), half=True)
+    save_model(target, network, header.config, header.protocol, data, dict(header.metrics), shape, half=True)
 
     predictor = Predictor.load(target)
     figures = {

@@ -5,12 +5,14 @@ import stat
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from landmarklabel.engine.config import ExperimentConfig
 from landmarklabel.errors import ModelError, StorageError
+from landmarklabel.interaction.shape_prior import ShapePrior
 from landmarklabel.modelfile import load_model, read_header, save_model
 from landmarklabel.networks import HeatmapNetwork, build_network
 from landmarklabel.predictor import Predictor
@@ -35,7 +37,8 @@ def saved(tmp_path: Path, network: HeatmapNetwork, triangle: Protocol) -> Path:
 
 
 def test_a_round_trip_keeps_everything(saved: Path, network: HeatmapNetwork, triangle: Protocol) -> None:
-    loaded, header = load_model(saved)
+    loaded, header, shape = load_model(saved)
+    assert shape is None
     image = torch.randn(1, 3, 32, 48)
     with torch.no_grad():
         assert torch.equal(loaded(image)[0], network(image)[0])
@@ -58,6 +61,21 @@ def test_half_the_size_where_wanted(tmp_path: Path, network: HeatmapNetwork, tri
 
 def test_others_may_read_a_model(saved: Path) -> None:
     assert stat.S_IMODE(saved.stat().st_mode) & 0o044
+
+
+def test_the_shape_of_the_labels_is_kept(tmp_path: Path, network: HeatmapNetwork, triangle: Protocol) -> None:
+    """In full, beside weights in half; the version is that of the weights."""
+    points = np.random.default_rng(0).uniform(10, 50, (8, 3, 2))
+    points[:, 1] = np.nan
+    shape = ShapePrior.fit(points, np.full((8, 2), 64))
+    path = tmp_path / "model.safetensors"
+    saved = save_model(path, network, CONFIG, triangle, {}, {}, shape, half=True)
+    kept = load_model(path).shape
+    assert kept is not None
+    np.testing.assert_array_equal(kept.distribution.covariance, shape.distribution.covariance)
+    np.testing.assert_array_equal(kept.distribution.mean, shape.distribution.mean)
+    assert (kept.known.tolist(), kept.labels) == ([True, False, True], 8)
+    assert saved.version == save_model(tmp_path / "b", network, CONFIG, triangle, {}, {}, half=True).version
 
 
 def test_the_version_names_the_weights(

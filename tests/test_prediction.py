@@ -187,7 +187,7 @@ def test_a_whole_day_on_the_command_line(tmp_path: Path, triangle: Protocol, tri
         geometry = read_radiograph(image).geometry
         landmarks = read_markups(tmp_path / "out" / f"{image.stem}.mrk.json", triangle, geometry)
         assert np.median(np.abs(landmarks.points - tiny.triangle_image(seed)[1])) < 1
-        assert (tmp_path / "out" / f"{image.stem}.png").exists()
+        assert (tmp_path / "out" / f"{image.stem}.overlay.png").exists()
 
 
 @pytest.mark.slow

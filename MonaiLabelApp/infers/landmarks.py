@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-import time
+from pathlib import Path
 from typing import Any
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 
-from answers import answer
-from landmarklabel.io import read_radiograph
+from answers import answer, describe, least_confident_first
+from memory import ImageMemory
 from models import PublishedModel
 
 
@@ -18,9 +17,10 @@ class LandmarksTask(InferTask):
 
     Args:
         model: that answers.
+        memory: of what it has seen.
     """
 
-    def __init__(self, model: PublishedModel) -> None:
+    def __init__(self, model: PublishedModel, memory: ImageMemory) -> None:
         # Type "others": the stock Slicer plugin offers the task in none of its selectors for segmentation.
         super().__init__(
             type="others",
@@ -28,8 +28,7 @@ class LandmarksTask(InferTask):
             dimension=2,
             description=f"Automatic landmarks: {model.protocol.title}",
         )
-        self._model = model
-        self._lock = threading.Lock()
+        self._model, self._memory = model, memory
 
     def is_valid(self) -> bool:
         """Whether there is a model to answer with; /info/ lists the task only then."""
@@ -46,11 +45,8 @@ class LandmarksTask(InferTask):
             ModelError: there is no model, or it can't be used.
             ImageError: the file is not a radiograph.
         """
-        predictor, header = self._model.predictor()
-        start = time.perf_counter()
-        radiograph = read_radiograph(request["image"])
-        load = time.perf_counter() - start
-        with self._lock:  # a predictor looks at one image at a time
-            predictor.set_image(radiograph)
-            prediction = predictor.predict()
-        return answer(prediction.landmarks, radiograph, header, {"load": load, **prediction.timings})
+        seen = self._memory.look(Path(request["image"]))
+        assert seen.landmarks is not None
+        assert seen.header is not None
+        order = least_confident_first(seen.landmarks)
+        return answer(seen.landmarks, seen, describe(seen.header), order, seen.timings)

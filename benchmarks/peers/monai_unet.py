@@ -1,4 +1,7 @@
-"""What an engineer writes with MONAI alone: a UNet that regresses heat maps made for each item, MSE, Adam, maximum."""
+"""What an engineer writes with MONAI alone: a UNet that regresses heat maps made for each item, Adam, the maximum.
+
+Squared errors count more where the target is: with a plain mean of squares the maps stay empty for the first epochs.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from monai.transforms import Compose, RandAdjustContrastd, RandAffined, RandGaus
 from torch.utils.data import DataLoader, Dataset
 
 _SIGMA = 4.0
+_FOREGROUND = 100.0
 
 
 class _Items(Dataset):
@@ -62,7 +66,7 @@ class MonaiUNetRegressor:
             group["lr"] = 1e-3 * 0.5 * (1 + math.cos(math.pi * part))
         self.network.train()
         for images, targets in self.loader:
-            loss = torch.nn.functional.mse_loss(self.network(images), targets)
+            loss = ((1 + _FOREGROUND * targets) * (self.network(images) - targets) ** 2).mean()
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()

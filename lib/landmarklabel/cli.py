@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .engine.evaluation import Evaluation
     from .heatmaps import DecoderConfig
     from .io.dataset import Case, LandmarkDataset
+    from .predictor import Predictor
 
 app = typer.Typer(
     help="Anatomical landmarks on radiographs.",
@@ -155,6 +156,10 @@ def evaluate(
     ] = None,
     decoder: Annotated[str | None, typer.Option(help="maximum, soft_argmax, local_soft_argmax or dark.")] = None,
     include_suspicious: Annotated[bool, typer.Option(help="Evaluate also where the label looks wrong.")] = False,
+    clicks: Annotated[int, typer.Option(min=0, help="Let a simulated reader correct so many landmarks, too.")] = 0,
+    order: Annotated[str, typer.Option(help="What the reader corrects next: oracle, model or random.")] = "oracle",
+    noise: Annotated[float, typer.Option(min=0, help="Deviation of the reader's clicks, in mm (px if unknown).")] = 0,
+    target: Annotated[list[float] | None, typer.Option(help="Error to be reached by clicks; default: radii.")] = None,
     device: Device = "auto",
 ) -> None:
     """Compare a model's predictions with true landmarks.
@@ -180,8 +185,9 @@ def evaluate(
     evaluation = run(predictor, cases, progress=_bar("evaluating", len(cases)))
     without_leaks = evaluation.subset(~leaked(cases, header))
     print_table(evaluation, without_leaks)
+    by_clicks = _clicks(predictor, cases, clicks, order, noise, target) if clicks else {}
     if json_file:
-        content = report(evaluation, without_leaks, dataset, chosen, header, predictor.decoder)
+        content = report(evaluation, without_leaks, dataset, chosen, header, predictor.decoder) | by_clicks
         atomic_write(json_file, to_json(content))
     if csv_file:
         write_csv(evaluation, csv_file)
@@ -271,6 +277,24 @@ def _cases(dataset: LandmarkDataset, split: str | None, include_suspicious: bool
 
     usable = dataset.labelled() if include_suspicious else dataset.trustworthy()
     return tuple(case for case in of_split(usable, split, dataset) if case.has_landmarks)
+
+
+def _clicks(
+    predictor: Predictor, cases: tuple[Case, ...], clicks: int, order: str, noise: float, targets: list[float] | None
+) -> dict[str, Any]:
+    """Figures by the number of clicks, printed and for JSON."""
+    from .engine.interaction import ORDERS, evaluate_clicks, print_clicks
+
+    if order not in ORDERS:
+        raise ConfigError(f"--order {order}: expected one of {listed(ORDERS)}")
+    if predictor.shape is None:
+        raise ConfigError("--clicks: the model does not hold the shape of its training labels; train it again")
+    config = predictor.config.posterior
+    progress = _bar("clicking", len(cases))
+    evaluation = evaluate_clicks(cases, predictor.shape, predictor, config, clicks, order, noise, progress=progress)
+    figures = evaluation.figures(targets or predictor.protocol.radii)
+    print_clicks(figures)
+    return {"clicks": {"order": order, "noise": noise, "posterior": config.model_dump(), **figures}}
 
 
 def _bar(what: str, total: int | None = None) -> Callable[[], object]:

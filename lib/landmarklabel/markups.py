@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -34,15 +35,18 @@ _UNPLACED = ("undefined", "missing", "preview")
 _FROM_RAS = np.array([-1.0, -1.0, 1.0])
 
 
-def markups_to_dict(landmarks: LandmarkSet, geometry: Geometry, name: str = "") -> dict[str, Any]:
+def markups_to_dict(
+    landmarks: LandmarkSet, geometry: Geometry, name: str = "", given: Mapping[str, Sequence[float]] | None = None
+) -> dict[str, Any]:
     """Landmarks as the content of a ``.mrk.json`` file.
 
     Args:
         landmarks: in pixels of the image.
         geometry: the image's map from pixels to LPS.
         name: name of the node in Slicer; the protocol's name if empty.
+        given: positions in LPS mm, by label, that are written as they are, to the last digit.
     """
-    world = geometry.pixel_to_world(landmarks.points)
+    world = world_positions(landmarks, geometry, given)
     points = [
         _control_point(index, definition.label, status, position.tolist())
         for index, (definition, status, position) in enumerate(
@@ -62,6 +66,16 @@ def markups_to_dict(landmarks: LandmarkSet, geometry: Geometry, name: str = "") 
         "measurements": _confidence_measurement(landmarks),
     }
     return {"@schema": SCHEMA, "markups": [markup]}
+
+
+def world_positions(
+    landmarks: LandmarkSet, geometry: Geometry, given: Mapping[str, Sequence[float]] | None = None
+) -> np.ndarray:
+    """(K, 3) in LPS mm; those that were given as they are, not as they come back from pixels."""
+    world = geometry.pixel_to_world(landmarks.points)
+    for label, position in (given or {}).items():
+        world[landmarks.protocol.index(label)] = position
+    return world
 
 
 def _control_point(number: int, label: str, status: Status, position: list[float]) -> dict[str, Any]:
@@ -190,16 +204,38 @@ def _to_lps(markup: dict[str, Any], where: str) -> np.ndarray:
     raise LabelError(f"{where}: coordinateSystem '{system}'; expected LPS or RAS")
 
 
+def pixel_on_image(position: Any, geometry: Geometry, label: str, where: str) -> np.ndarray:
+    """A position that a client sends, LPS mm, as a pixel (x, y) of the image.
+
+    Raises:
+        LabelError: it is not three finite numbers, or not a point of the image.
+    """
+    if not _is_position(position):
+        raise LabelError(f"{where}: {label} has position {str(position)[:80]}; expected three finite numbers in mm")
+    pixel = _pixel(np.asarray(position, dtype=np.float64), geometry, label, where)
+    if not geometry.contains(pixel[None], margin=0.5)[0]:
+        raise LabelError(
+            f"{where}: {label} at ({pixel[0]:.1f}, {pixel[1]:.1f}) lies outside the image, whose pixels reach from "
+            f"(0, 0) to ({geometry.size[0] - 1}, {geometry.size[1] - 1})"
+        )
+    return pixel
+
+
 def _position(point: dict[str, Any], where: str) -> list[float] | None:
     """Its position, or None where it has none."""
     position, status = point.get("position"), point.get("positionStatus")
     if status in _UNPLACED or (status is None and position in ("", None, [])):
         return None
-    if not isinstance(position, list) or len(position) != 3 or not all(map(_is_coordinate, position)):
+    if not _is_position(position):
         raise LabelError(
             f"{where}: landmark {point['label']} has position {str(position)[:80]}; expected three finite numbers in mm"
         )
     return [float(value) for value in position]
+
+
+def _is_position(values: Any) -> TypeGuard[list[float]]:
+    """Whether these are three finite numbers, of a world that an image may lie in."""
+    return isinstance(values, list) and len(values) == 3 and all(map(_is_coordinate, values))
 
 
 def _is_coordinate(value: Any) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
@@ -18,12 +19,16 @@ from safetensors.torch import save_file
 from .engine.config import ExperimentConfig
 from .errors import ModelError
 from .files import atomic_path
+from .interaction.gaussian import Gaussian
+from .interaction.shape_prior import ShapePrior
 from .networks import HeatmapNetwork, build_network
 from .protocol import Protocol
 
 _KEY = "landmarklabel"
 _DIGEST_KEY = "sha256"  # of the header's text and the weights
 _FORMAT = 1
+_SHAPE = "shape."  # before the names of tensors that are no weights
+_SHAPE_PARTS = ("mean", "covariance", "known", "labels")
 
 
 class ModelHeader(BaseModel):
@@ -57,11 +62,13 @@ def save_model(
     protocol: Protocol,
     data: dict[str, Any],
     metrics: dict[str, Any],
+    shape: ShapePrior | None = None,
     half: bool = False,
 ) -> ModelHeader:
     """Write a model file; ``path`` keeps its old content until the new one is complete and on disk.
 
     Args:
+        shape: of the training labels, for corrections where there are no other labels.
         half: store weights in 16 bits, half the size.
 
     Raises:
@@ -69,6 +76,7 @@ def save_model(
     """
     weights = {name: _stored(value, half) for name, value in network.state_dict().items()}
     version = _digest_of_weights(weights)[:12]
+    weights |= _shape_tensors(shape)
     header = ModelHeader(
         version=version, config=config, protocol=protocol, data=data, metrics=metrics, software=_software()
     )
@@ -88,8 +96,16 @@ def read_header(path: Path) -> ModelHeader:
     return _parse_header(metadata, path)
 
 
-def load_model(path: Path) -> tuple[HeatmapNetwork, ModelHeader]:
-    """A trained network in evaluation mode, on the CPU, and its header.
+class Model(NamedTuple):
+    """What a model file holds: a trained network in evaluation mode, on the CPU; its header; its labels' shape."""
+
+    network: HeatmapNetwork
+    header: ModelHeader
+    shape: ShapePrior | None
+
+
+def load_model(path: Path) -> Model:
+    """All that is in a model file.
 
     Raises:
         ModelError: no file there, damaged, or its weights do not fit its own description.
@@ -98,12 +114,13 @@ def load_model(path: Path) -> tuple[HeatmapNetwork, ModelHeader]:
     header = _parse_header(metadata, path)
     if _digest(metadata[_KEY], weights) != metadata.get(_DIGEST_KEY):
         raise ModelError(f"the model file {path.name} is damaged: it is not what was saved; it is not used")
+    shape = _shape_of(weights)
     network = build_network(without_pretrained(header.config).network, len(header.protocol))
     try:
         network.load_state_dict({name: _restored(value) for name, value in weights.items()})
     except RuntimeError:
         raise ModelError(f"the weights of {path.name} do not fit its network ({header.config.network.name})") from None
-    return network.eval(), header
+    return Model(network.eval(), header, shape)
 
 
 def _read(path: Path, weights: bool) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
@@ -135,6 +152,22 @@ def without_pretrained(config: ExperimentConfig) -> ExperimentConfig:
     if not hasattr(config.network, "pretrained"):
         return config
     return config.model_copy(update={"network": config.network.model_copy(update={"pretrained": False})})
+
+
+def _shape_tensors(shape: ShapePrior | None) -> dict[str, torch.Tensor]:
+    if shape is None:
+        return {}
+    arrays = {"mean": shape.distribution.mean, "covariance": shape.distribution.covariance, "known": shape.known}
+    tensors = {f"{_SHAPE}{name}": torch.from_numpy(np.array(value)) for name, value in arrays.items()}
+    return {**tensors, f"{_SHAPE}labels": torch.tensor(shape.labels)}
+
+
+def _shape_of(weights: dict[str, torch.Tensor]) -> ShapePrior | None:
+    """The shape among weights, which are left without it."""
+    parts = {name: weights.pop(f"{_SHAPE}{name}").numpy() for name in _SHAPE_PARTS if f"{_SHAPE}{name}" in weights}
+    if set(parts) != set(_SHAPE_PARTS):
+        return None
+    return ShapePrior(Gaussian(parts["mean"], parts["covariance"]), parts["known"], int(parts["labels"]))
 
 
 def _stored(value: torch.Tensor, half: bool) -> torch.Tensor:

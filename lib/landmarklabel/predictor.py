@@ -13,6 +13,9 @@ import torch
 from .engine.config import ExperimentConfig
 from .errors import ModelError
 from .heatmaps import DecoderConfig, decode, from_map
+from .interaction.evidence import MapEvidence
+from .interaction.posterior import PosteriorConfig
+from .interaction.shape_prior import ShapePrior
 from .landmarks import LandmarkSet, Status
 from .modelfile import ModelHeader, load_model
 from .networks import HeatmapNetwork
@@ -45,6 +48,7 @@ class Predictor:
         device: where to run; by default a GPU if there is one.
         decoder: how landmarks are read off; the model's own by default.
         provenance: what answers say about where they come from.
+        shape: of the labels that the model was trained on; None if it does not say.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Predictor:
         device: str | torch.device | None = None,
         decoder: DecoderConfig | None = None,
         provenance: dict[str, Any] | None = None,
+        shape: ShapePrior | None = None,
     ) -> None:
         self.device = pick_device(device)
         self.network = network.place(self.device).eval()
@@ -62,8 +67,10 @@ class Predictor:
         self.protocol = protocol
         self.decoder = decoder or config.decoder
         self.provenance = provenance or {}
+        self.shape = shape
         self._image: torch.Tensor | None = None
         self._placement: Placement | None = None
+        self._maps: torch.Tensor | None = None
         self._preprocess_time = 0.0
 
     @classmethod
@@ -85,17 +92,17 @@ class Predictor:
         Raises:
             ModelError: no file there, damaged, or made for another protocol.
         """
-        network, header = load_model(Path(path))
+        network, header, shape = load_model(Path(path))
         if protocol is not None:
             require_protocol(header, protocol, Path(path).name)
         provenance = {"model": header.config.method, "version": header.version}
-        return cls(network, header.config, header.protocol, device, decoder, provenance)
+        return cls(network, header.config, header.protocol, device, decoder, provenance, shape)
 
     def set_image(self, radiograph: Radiograph) -> None:
         """Look at this image from now on."""
         start = time.perf_counter()
         self._placement = Placement(radiograph.size, self.config.input.size, self.config.input.fit)
-        self._image = place_radiograph(radiograph, self._placement)
+        self._image, self._maps = place_radiograph(radiograph, self._placement), None
         self._preprocess_time = time.perf_counter() - start
 
     def predict(self) -> Prediction:
@@ -104,18 +111,39 @@ class Predictor:
         Raises:
             RuntimeError: no image was set.
         """
-        if self._image is None or self._placement is None:
-            raise RuntimeError("call set_image before predict")
         start = time.perf_counter()
-        maps = self._run(self._image[None])
+        maps, placement = self._seen()
         middle = time.perf_counter()
-        landmarks = self._decode(maps, [self._placement])[0]
+        landmarks = self._decode(maps[None], [placement])[0]
         timings = {
             "preprocess": self._preprocess_time,
             "network": middle - start,
             "decode": time.perf_counter() - middle,
         }
         return Prediction(landmarks, timings)
+
+    def evidence(self, config: PosteriorConfig | None = None) -> MapEvidence:
+        """What the heat maps of the image that was set say, for a posterior; the network runs once an image.
+
+        Args:
+            config: how maps are read; the model's own by default.
+
+        Raises:
+            RuntimeError: no image was set.
+        """
+        maps, placement = self._seen()
+        stride = self.network.strides[-1]
+        first, second = placement.points_back(from_map(torch.tensor([[0.0, 0.0], [1.0, 1.0]]), stride).numpy())
+        config = config or self.config.posterior
+        return MapEvidence.from_maps(maps, second - first, first, config.sharpness, config.floor)
+
+    def _seen(self) -> tuple[torch.Tensor, Placement]:
+        """The finest heat maps (K, H, W) of the image that was set, and how it lies in the network's input."""
+        if self._image is None or self._placement is None:
+            raise RuntimeError("call set_image before predict")
+        if self._maps is None:
+            self._maps = self._run(self._image[None])[0]
+        return self._maps, self._placement
 
     def predict_all(self, radiographs: Sequence[Radiograph], batch_size: int = 4) -> Iterator[LandmarkSet]:
         """Landmarks of many images, in order, ``batch_size`` at a time through the network."""

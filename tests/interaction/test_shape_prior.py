@@ -69,7 +69,11 @@ def test_a_landmark_that_no_label_has_is_not_known() -> None:
     shapes[:, 5] = np.nan
     prior = fitted(shapes)
     assert prior.known.tolist() == [index != 5 for index in range(16)]
-    assert len(prior.in_pixels(SIZE)) == 15
+    anywhere = prior.in_pixels(SIZE)
+    np.testing.assert_allclose(anywhere.of_points()[5], max(SIZE) ** 2 * np.eye(2))
+    moved = anywhere.observe([0], anywhere.mean[[0]] + 50)
+    np.testing.assert_allclose(moved.mean[5], anywhere.mean[5])
+    assert np.abs(moved.mean - anywhere.mean)[6:].min() > 1
 
 
 def test_it_moves_with_the_images_size() -> None:

@@ -33,7 +33,7 @@ def test_info_says_what_there_is(server: Server) -> None:
     info = server.get("/info/")
     assert info["name"] == "landmarklabel"
     assert info["labels"] == ["left", "right", "top"]
-    assert list(info["models"]) == ["landmarks"]
+    assert list(info["models"]) == ["landmarks", "refine"]
     assert list(info["trainers"]) == ["farnet"]
     assert info["missing"] == {}
     assert info["datastore"]["total"] == 26
@@ -355,7 +355,7 @@ def test_a_damaged_model_is_never_served(server: Server, trained: Path) -> None:
         assert answer.status_code == 409
         assert_sentence(answer.json()["detail"], "landmarks.safetensors is damaged: it is not what was saved")
         info = server.get("/info/")
-        assert info["models"] == {}
+        assert list(info["models"]) == ["refine"]  # by the study's own labels
         assert "is damaged" in info["missing"]["landmarks"]
         published.unlink()
         answer = server("POST", "/infer/landmarks?image=image_001")

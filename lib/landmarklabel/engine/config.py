@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..errors import ConfigError, listed
 from ..heatmaps import DecoderConfig
+from ..interaction.posterior import PosteriorConfig
 from ..losses import LossConfig
 from ..networks import NetworkConfig
 from ..resources import resource
@@ -103,6 +104,7 @@ class ExperimentConfig(_Part):
         input: size of the network's input.
         loss: and the width of the target Gaussians.
         decoder: how landmarks are read off.
+        posterior: how heat maps and the shape of labels are weighed when a person corrects landmarks.
         augmentation: how training images vary.
         epochs: passes over the training images.
         batch_size: images in each step, on each device.
@@ -118,6 +120,7 @@ class ExperimentConfig(_Part):
     input: InputConfig
     loss: LossConfig = LossConfig()
     decoder: DecoderConfig = DecoderConfig()
+    posterior: PosteriorConfig = PosteriorConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     validation: ValidationConfig = ValidationConfig()

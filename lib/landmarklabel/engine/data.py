@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from ..errors import DataError
+from ..interaction.shape_prior import FEWEST_LABELS, ShapePrior
 from ..io.dataset import Case, LandmarkDataset
 from ..io.headers import read_geometry
 from ..io.splits import hold_out
@@ -101,6 +103,15 @@ def training_and_validation(
                 f"{dataset.name}: none of the {len(cases)} images to {purpose} has a landmark that is placed"
             )
     return training, validation
+
+
+def learn_shape(cases: Sequence[Case]) -> ShapePrior | None:
+    """How the landmarks of some cases lie; None where too few have a label."""
+    labelled = [case for case in cases if case.points is not None and case.has_landmarks]
+    if len(labelled) < FEWEST_LABELS:
+        return None
+    points = np.stack([np.asarray(case.points, dtype=np.float64) for case in labelled])
+    return ShapePrior.fit(points, np.array([read_geometry(case.image).size for case in labelled]))
 
 
 def fit_input(config: ExperimentConfig, cases: Sequence[Case]) -> ExperimentConfig:

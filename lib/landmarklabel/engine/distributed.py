@@ -19,5 +19,6 @@ def processes() -> Iterator[None]:
     idist.initialize("nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield
+        idist.barrier()  # whoever leaves first takes the meeting point of the others along
     finally:
         idist.finalize()

@@ -31,7 +31,7 @@ from ..transforms import Augmentation
 from ..transforms.intensity import to_network
 from .checkpoint import load_state, save_state
 from .config import ExperimentConfig, OptimizerConfig
-from .data import Item, TrainingImages, describe_data, fit_input, training_and_validation
+from .data import Item, TrainingImages, describe_data, fit_input, learn_shape, training_and_validation
 from .metric import RadialError
 from .progress import Progress
 from .report import EpochReport, RunReporter, draw_validation
@@ -117,6 +117,7 @@ class Trainer:
                 self._run_epochs()
             finally:
                 self.progress.close()
+        idist.barrier()  # the first process writes the model that all of them name
         return self._result()
 
     def _names_of_data(self) -> dict[str, Any]:
@@ -132,6 +133,7 @@ class Trainer:
         with self.progress.reading(len(training) + len(validation)) as advance:
             self.training = TrainingImages(training, self.config.input, advance)
             self.validation = TrainingImages(validation, self.config.input, advance)
+        self.shape = learn_shape(training)
         self.augmentation = Augmentation(self.config.augmentation, self.dataset.protocol)
         self.generator = torch.Generator()
         # Orders of epochs come from the sampler's own seed and epoch, on one device as on several.
@@ -157,7 +159,7 @@ class Trainer:
     def _initial_network(self) -> HeatmapNetwork:
         if self.start_from is None:
             return build_network(self.config.network, len(self.dataset.protocol))
-        network, header = load_model(self.start_from)
+        network, header, _ = load_model(self.start_from)
         require_protocol(header, self.dataset.protocol, self.start_from.name)
         old, new = (c.network.model_dump(exclude={"pretrained"}) for c in (header.config, self.config))
         if old != new:
@@ -293,7 +295,7 @@ class Trainer:
     def _save_model(self) -> None:
         data = describe_data(self.dataset, self.training_cases, self.validation_cases)
         metrics = {**self.run.metrics, "epoch": self.run.best_epoch, "unit": self.validation.unit_name}
-        save_model(self.folder.model, self.network, self.config, self.dataset.protocol, data, metrics)
+        save_model(self.folder.model, self.network, self.config, self.dataset.protocol, data, metrics, self.shape)
 
     def _save_state(self, epoch: int, last: bool) -> None:
         if not last and time.monotonic() - self.state_written < STATE_INTERVAL_S:

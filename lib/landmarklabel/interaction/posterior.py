@@ -51,16 +51,20 @@ class Posterior:
     evidence: MapEvidence | None = None
     config: PosteriorConfig = field(default_factory=PosteriorConfig)
 
-    def given(self, indices: NDArray[np.intp], points: Array, noise: float = 0.0) -> Gaussian:
+    def given(
+        self, indices: NDArray[np.intp], points: Array, noise: float = 0.0, absent: NDArray[np.intp] | None = None
+    ) -> Gaussian:
         """The distribution once some landmarks are placed.
 
         Args:
             indices: (C,), which landmarks.
             points: (C, 2), where a person placed them, in pixels of the image.
             noise: standard deviation of a person's placing, in pixels of the image.
+            absent: landmarks that are not in this image, whose maps say nothing.
         """
         before = self.prior.observe(indices, points, noise)
-        free = np.setdiff1d(np.arange(len(before)), indices)
+        silent = indices if absent is None else np.union1d(indices, absent)
+        free = np.setdiff1d(np.arange(len(before)), silent)
         if self.evidence is None or not free.size:
             return before
         evidence, joint = self.evidence.only(free), before

@@ -72,9 +72,15 @@ class ShapePrior:
         return cls(_robust_gaussian(shapes), known, len(points))
 
     def in_pixels(self, size: tuple[int, int]) -> Gaussian:
-        """The distribution over the known landmarks in an image of ``size`` (W, H), in its pixels."""
-        scale = float(max(size))
-        return self.distribution.mapped(scale, (np.array(size) - 1) / 2)
+        """The distribution over all K landmarks in an image of ``size`` (W, H), in its pixels.
+
+        One that is not known may be anywhere, and says nothing of the others.
+        """
+        rows, count = coordinates(np.flatnonzero(self.known)), len(self.known)
+        mean, covariance = np.zeros(2 * count), np.eye(2 * count)
+        mean[rows] = self.distribution.mean.reshape(-1)
+        covariance[np.ix_(rows, rows)] = self.distribution.covariance
+        return Gaussian(mean.reshape(-1, 2), covariance).mapped(float(max(size)), (np.array(size) - 1) / 2)
 
 
 def _relative(points: Array, size: NDArray[np.integer]) -> Array:

@@ -1,0 +1,69 @@
+"""How landmarks lie in a study's own final labels: learned again whenever a label is saved."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from datastore import LandmarkDatastore
+from landmarklabel.errors import LandmarkLabelError
+from landmarklabel.interaction.shape_prior import FEWEST_LABELS, ShapePrior
+from landmarklabel.io.headers import read_geometry
+from landmarklabel.io.plausibility import suspicious
+from landmarklabel.landmarks import Points
+from landmarklabel.markups import read_markups
+
+_Stamp = tuple[int, int]
+_Label = tuple[Points, tuple[int, int]] | None
+
+
+class StudyShape:
+    """The shape of a study's final labels. Labels are read once; those that can't be right don't count."""
+
+    def __init__(self, store: LandmarkDatastore) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._revision = -1
+        self._labels: dict[str, tuple[_Stamp, _Label]] = {}
+        self._shape: ShapePrior | None = None
+
+    def shape(self) -> ShapePrior | None:
+        """The shape; None while there are too few labels."""
+        with self._lock:
+            if self._revision != self._store.revision:
+                self._revision = self._store.revision
+                self._learn()
+            return self._shape
+
+    def labels(self) -> int:
+        """How many final labels count."""
+        self.shape()
+        return sum(label is not None for _, label in self._labels.values())
+
+    def _learn(self) -> None:
+        before, self._labels = self._labels, {}
+        for name in self._store.get_labeled_images():
+            path = Path(self._store.get_label_uri(name, "final"))
+            try:
+                status = path.stat()
+            except OSError:
+                continue
+            stamp = (status.st_mtime_ns, status.st_size)
+            known = before.get(name)
+            self._labels[name] = known if known and known[0] == stamp else (stamp, self._read(name, path))
+        good = [label for _, label in self._labels.values() if label is not None]
+        self._shape = None
+        if len(good) >= FEWEST_LABELS:
+            points, sizes = (np.array(part) for part in zip(*good, strict=True))
+            self._shape = ShapePrior.fit(points, sizes)
+
+    def _read(self, name: str, path: Path) -> _Label:
+        try:
+            geometry = read_geometry(self._store.require_image(name))
+            points = read_markups(path, self._store.protocol, geometry).points
+        except LandmarkLabelError:
+            return None
+        wrong = suspicious(self._store.protocol, points, geometry.size) or not np.isfinite(points).any()
+        return None if wrong else (points, geometry.size)

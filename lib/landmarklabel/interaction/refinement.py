@@ -1,0 +1,98 @@
+"""The answer to a correction: what was placed stays, the others follow, and what to look at next."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import LabelError, listed
+from ..landmarks import LandmarkSet, Status
+from ..protocol import Protocol
+from .gaussian import Gaussian
+from .posterior import Posterior
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """All landmarks after corrections.
+
+    Attributes:
+        landmarks: those that were placed exactly where they were, the others where they most likely are.
+        review_order: labels, first the one whose correction would lower the expected error of all the most.
+    """
+
+    landmarks: LandmarkSet
+    review_order: tuple[str, ...]
+
+
+def refine(
+    posterior: Posterior,
+    protocol: Protocol,
+    placed: Mapping[str, Array],
+    missing: Collection[str] = (),
+    tolerance: float = 1.0,
+    noise: float = 0.0,
+    unknown: NDArray[np.bool_] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> Refinement:
+    """Move what was not placed to where it most likely is.
+
+    Args:
+        posterior: over all landmarks of the protocol, in pixels of the image.
+        placed: label to (x, y), in pixels of the image, as a person has placed it.
+        missing: labels that a person says are not in this image.
+        tolerance: error, in pixels of the image, up to which a landmark counts as right; of it, confidence is the
+            probability.
+        noise: standard deviation of a person's placing, in pixels of the image.
+        unknown: (K,), landmarks of which neither labels nor maps say anything; they stay undefined until placed.
+        provenance: what the answer says about where it comes from.
+
+    Raises:
+        LabelError: a label that the protocol has not, or one that is both placed and missing.
+    """
+    both = sorted(set(placed) & set(missing))
+    if both:
+        raise LabelError(f"{listed(both)}: both placed and missing; it is one or the other")
+    indices = np.array([protocol.index(label) for label in placed], dtype=np.intp)
+    absent = np.array([protocol.index(label) for label in missing], dtype=np.intp)
+    points = np.array([placed[label] for label in placed], dtype=np.float64).reshape(-1, 2)
+    known = posterior.given(indices, points, noise, absent)
+    mean = known.mean.copy()
+    mean[indices], mean[absent] = points, np.nan
+    undefined = np.setdiff1d(np.flatnonzero(unknown), [*indices, *absent]) if unknown is not None else absent[:0]
+    status = [Status.PREDICTED] * len(protocol)
+    confidence = within(known, tolerance)
+    for chosen, state, value in (
+        (indices, Status.CORRECTED, 1.0), (absent, Status.MISSING, np.nan), (undefined, Status.UNDEFINED, np.nan)
+    ):  # fmt: skip
+        confidence[chosen] = value
+        for index in chosen:
+            status[index] = state
+    mean[undefined] = np.nan
+    landmarks = LandmarkSet(protocol, mean, tuple(status), confidence, dict(provenance or {}))
+    order = [index for index in by_gain(known) if status[index] is Status.PREDICTED]
+    return Refinement(landmarks, tuple(protocol.labels[index] for index in order))
+
+
+def within(known: Gaussian, tolerance: float) -> Array:
+    """(K,), the probability that each landmark is no farther than ``tolerance`` from its mean.
+
+    For a normal distribution whose two variances are their mean; exact where they are equal.
+    """
+    variance = np.trace(known.of_points(), axis1=1, axis2=2) / 2
+    return np.asarray(1 - np.exp(-(tolerance**2) / (2 * np.maximum(variance, 1e-12))))
+
+
+def by_gain(known: Gaussian) -> NDArray[np.intp]:
+    """Landmarks, first the one of which to know the place would lower the variance of all the most."""
+    count = len(known)
+    across = known.covariance.reshape(count, 2, count, 2).transpose(0, 2, 1, 3)  # (K, K, 2, 2), of point to point
+    own = np.linalg.inv(known.of_points() + 1e-9 * np.eye(2))
+    gain = np.einsum("kjab,kac,kjcb->k", across, own, across)
+    return np.argsort(-gain, kind="stable")

@@ -1,0 +1,114 @@
+"""Corrections over HTTP: what was placed stays to the last digit, the rest follows, and mistakes are said."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from servers import Server, prepare
+
+import tiny
+from landmarklabel.markups import parse_markups
+from landmarklabel.protocol import Protocol
+from landmarklabel.radiograph import Geometry
+
+pytestmark = pytest.mark.slow
+
+PLACED = [31.123456789012345, 11.987654321098765, 0.0]
+
+
+def refine(server: Server, image: str, **params: Any) -> Any:
+    response = server("POST", f"/infer/refine?image={image}&output=json", data={"params": json.dumps(params)})
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def by_label(answer: Any) -> dict[str, Any]:
+    return {landmark["label"]: landmark for landmark in answer["landmarks"]}
+
+
+def test_a_click_is_kept_to_the_last_digit_and_the_others_follow(server: Server) -> None:
+    before = by_label(server.infer("image_025"))
+    moved = [before["top"]["position"][0] + 8, before["top"]["position"][1], 0.0]
+    answer = refine(server, "image_025", corrections={"top": moved}, previous={}, session="one")
+    after = by_label(answer)
+    assert after["top"]["position"] == moved
+    assert (after["top"]["status"], after["top"]["confidence"]) == ("corrected", 1.0)
+    assert {after[label]["status"] for label in ("left", "right")} == {"predicted"}
+    assert set(answer["review_order"]) == {"left", "right"}
+    assert answer["timings"]["network"] == 0
+    assert answer["model"]["version"] == server.infer("image_025")["model"]["version"]
+    assert answer["model"]["shape_of_labels"] >= 18
+
+
+def test_the_file_says_the_same(server: Server, triangle: Protocol) -> None:
+    params = json.dumps({"corrections": {"left": PLACED}, "missing": ["right"]})
+    response = server("POST", "/infer/refine?image=image_025&output=image", data={"params": params})
+    points = {point["label"]: point for point in response.json()["markups"][0]["controlPoints"]}
+    assert points["left"]["position"] == PLACED
+    assert points["right"]["positionStatus"] == "missing"
+    landmarks = parse_markups(response.content, triangle, Geometry(tiny.SIZE))
+    assert [status.value for status in landmarks.status] == ["corrected", "missing", "predicted"]
+
+
+def test_all_corrected_and_none(server: Server) -> None:
+    nothing = refine(server, "image_025")
+    assert len(nothing["review_order"]) == 3
+    given = {label: [10.0 + index, 20.0, 0.0] for index, label in enumerate(("left", "right", "top"))}
+    everything = refine(server, "image_025", corrections=given)
+    assert {label: landmark["position"] for label, landmark in by_label(everything).items()} == given
+    assert everything["review_order"] == []
+
+
+def test_contradictory_clicks_stay_where_they_were_put(server: Server) -> None:
+    same = {"left": PLACED, "right": PLACED}
+    after = by_label(refine(server, "image_025", corrections=same))
+    assert after["left"]["position"] == after["right"]["position"] == PLACED
+    assert np.isfinite(after["top"]["position"]).all()
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ({"corrections": {"F-1": PLACED}}, "corrections: F-1: not a landmark of triangle"),
+        ({"corrections": {"top": [1.0, 2.0]}}, "corrections: top has position [1.0, 2.0]; expected three finite"),
+        ({"corrections": {"top": [1e99, 2.0, 0.0]}}, "expected three finite numbers"),
+        ({"corrections": {"top": [-30.0, 2.0, 0.0]}}, "corrections: top at (-30.0, 2.0) lies outside the image"),
+        ({"corrections": {"top": [3.0, 2.0, 44.0]}}, "44.0 mm from the plane of the image; it belongs to another"),
+        ({"corrections": [1]}, "corrections: expected {label: [x, y, z]} in LPS mm, got list"),
+        ({"corrections": {"top": PLACED}, "missing": ["top"]}, "top: both placed and missing"),
+        ({"missing": ["F-1"]}, "'F-1' is not a landmark of triangle"),
+        ({"missing": "top"}, "missing: expected a list of labels, got top"),
+    ],
+)
+def test_mistakes(server: Server, params: dict[str, Any], sentence: str) -> None:
+    answer = server("POST", "/infer/refine?image=image_025", data={"params": json.dumps(params)})
+    assert answer.status_code == 422, answer.text
+    assert sentence in answer.json()["detail"]
+
+
+def test_an_image_that_is_not_there(server: Server) -> None:
+    answer = server("POST", "/infer/refine?image=nobody", data={"params": "{}"})
+    assert answer.status_code == 404
+
+
+def test_from_the_fifth_label_on_without_a_network(tmp_path: Any, triangle: Protocol) -> None:
+    """It says what it needs, then answers from the labels alone, and learns from each one that is saved."""
+    running = prepare(tmp_path / "s", triangle, images=10, labelled=4)
+    try:
+        running.start()
+        answer = running("POST", "/infer/refine?image=image_009", data={"params": "{}"})
+        assert answer.status_code == 409
+        assert "learned from 5 final labels, and there are 4" in answer.json()["detail"]
+        template = json.loads((running.studies / "labels/final/image_000.mrk.json").read_text())
+        for seed, labels in ((4, 5), (5, 6)):
+            for point, at in zip(template["markups"][0]["controlPoints"], tiny.triangle_image(seed)[1], strict=True):
+                point["position"] = [*at.tolist(), 0.0]
+            assert running.put_label(f"image_{seed:03d}", template).status_code == 200
+            answered = refine(running, "image_009", corrections={"top": PLACED})
+            assert answered["model"] == {"name": "shape prior, no network", "shape_of_labels": labels}
+        moved = [by_label(refine(running, "image_009", corrections={"top": [x, 12.0, 0.0]})) for x in (20.0, 40.0)]
+        assert moved[0]["left"]["pixel"][0] < moved[1]["left"]["pixel"][0]
+        assert "Traceback" not in running.log.read_text()
+    finally:
+        running.stop()
