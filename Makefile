@@ -3,7 +3,7 @@
 #   make serve PROTOCOL=spine_68 PORT=8001     another anatomy, another port
 #   make test-fast                             the tests that need no training and no server, in under two minutes
 #   make lint                                  ruff and mypy
-#   make bench DATA=DIR                        the benchmarks; DIR holds isbi2015/ in its published layout
+#   make bench DATA=DIR                        the benchmarks; DIR holds isbi2015/ and aasce/ in their published layouts
 #   make docs                                  the pictures in docs/
 #   make sample-data, make sample-models       how sample_data/ was made
 

@@ -2,7 +2,7 @@
 
     python benchmarks/run_all.py --data DIR
 
-DIR holds isbi2015/ in its published layout. Results go to benchmarks/results.
+DIR holds isbi2015/ and aasce/ in their published layouts. Results go to benchmarks/results.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ HERE = Path(__file__).resolve().parent
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with isbi2015/")
+    parser.add_argument("--data", type=Path, required=True, help="folder with isbi2015/ and aasce/")
     arguments = parser.parse_args()
     cephalograms = ["--data", str(arguments.data / "isbi2015")]
     with tempfile.TemporaryDirectory() as work:
         for command in (
             ["memory_format.py"],
             ["farnet_vs_peers.py", "speed", *cephalograms],
-            ["farnet_vs_peers.py", "accuracy", *cephalograms],
+            ["farnet_vs_peers.py", "accuracy", *cephalograms, "--minutes", "6"],
             ["isbi_over_http.py", *cephalograms, "--work", f"{work}/http"],
+            ["interaction.py", "--data", str(arguments.data / "aasce"), "--work", f"{work}/clicks"],
         ):
             print("benchmarks/" + " ".join(command), flush=True)
             subprocess.run([sys.executable, str(HERE / command[0]), *command[1:]], check=True)
