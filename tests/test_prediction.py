@@ -274,6 +274,26 @@ def test_evaluating_a_model_of_ones_own_protocol(
     assert "there is no device 'fast'" in fails(*options, "--device", "fast")
 
 
+def test_clicks_of_a_simulated_reader(
+    model: Path, tmp_path: Path, triangle: Protocol, fails: Callable[..., str]
+) -> None:
+    """After as many clicks as there are landmarks nothing is wrong any more; the same seed gives the same."""
+    studies = tiny.write_studies(tmp_path / "studies", triangle, 6)
+    options = ("evaluate", model, "--data", f"studies:{studies}", "--clicks", 3, "--target", 0.25)
+    for order in ("oracle", "model", "random"):
+        for name in ("one", "two"):
+            succeeds(*options, "--order", order, "--json", tmp_path / f"{name}.json")
+        clicks = strict(tmp_path / "one.json")["clicks"]
+        assert clicks == strict(tmp_path / "two.json")["clicks"]
+        assert clicks["refined"]["mre_by_clicks"][3] == 0
+        assert clicks["manual_revision"]["mre_by_clicks"][3] == 0
+        assert clicks["refined"]["FR3"] == {"0.25": 0}
+        assert 0 < clicks["refined"]["NoC3"]["0.25"] <= 3
+    succeeds(*options, "--noise", 0.5, "--json", tmp_path / "noisy.json")
+    assert 0.3 < strict(tmp_path / "noisy.json")["clicks"]["refined"]["mre_by_clicks"][3] < 1.2
+    assert "--order best: expected one of oracle, model, random" in fails(*options, "--order", "best")
+
+
 def test_a_model_of_a_split_is_evaluated_on_other_data(tmp_path: Path, triangle: Protocol) -> None:
     """The split that its configuration tests on is one of its own data set."""
     data = tiny.dataset(tmp_path / "images", triangle, 8)

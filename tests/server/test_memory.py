@@ -1,0 +1,83 @@
+"""What a model has seen is looked at once, and again when the file or the model changes; the memory is bounded."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import tiny
+from landmarklabel.errors import ModelError
+from landmarklabel.modelfile import load_model, save_model
+from landmarklabel.protocol import Protocol
+from landmarklabel.resources import resource
+
+sys.path.insert(0, str(resource("MonaiLabelApp")))
+
+from memory import ImageMemory
+from models import PublishedModel
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def published(tmp_path: Path, triangle: Protocol, trained: Path) -> PublishedModel:
+    model = PublishedModel(tmp_path / "models", triangle, "landmarks")
+    model.publish(trained)
+    return model
+
+
+def picture(path: Path, seed: int) -> Path:
+    Image.fromarray(tiny.triangle_image(seed)[0]).save(path)
+    return path
+
+
+def test_an_image_is_looked_at_once(published: PublishedModel, tmp_path: Path) -> None:
+    memory, image = ImageMemory(published), picture(tmp_path / "a.png", 40)
+    assert memory.look(image) is memory.look(image)
+
+
+def test_another_picture_of_the_same_name_is_looked_at(published: PublishedModel, tmp_path: Path) -> None:
+    memory = ImageMemory(published)
+    first = memory.look(picture(tmp_path / "a.png", 40))
+    picture(tmp_path / "new.png", 41).replace(tmp_path / "a.png")
+    second = memory.look(tmp_path / "a.png")
+    assert first.landmarks is not None
+    assert second.landmarks is not None
+    assert first.landmarks.points.tolist() != second.landmarks.points.tolist()
+
+
+def test_another_model_looks_again(published: PublishedModel, tmp_path: Path, trained: Path) -> None:
+    memory, image = ImageMemory(published), picture(tmp_path / "a.png", 40)
+    first = memory.look(image)
+    network, header, shape = load_model(trained)
+    next(network.parameters()).data.add_(0.01)
+    save_model(tmp_path / "other.safetensors", network, header.config, header.protocol, header.data, {}, shape)
+    published.publish(tmp_path / "other.safetensors")
+    second = memory.look(image)
+    assert first.header is not None
+    assert second.header is not None
+    assert first.header.version != second.header.version
+
+
+def test_the_oldest_goes_first(published: PublishedModel, tmp_path: Path) -> None:
+    memory = ImageMemory(published)
+    images = [picture(tmp_path / f"{seed}.png", seed) for seed in (40, 41, 42)]
+    one = memory.look(images[0])
+    bounded = ImageMemory(published, budget=2 * one.bytes)
+    first, second = bounded.look(images[0]), bounded.look(images[1])
+    bounded.look(images[0])
+    bounded.look(images[2])
+    assert bounded.look(images[0]) is first
+    assert bounded.look(images[1]) is not second
+
+
+def test_without_a_model_the_image_alone(published: PublishedModel, tmp_path: Path) -> None:
+    memory, image = ImageMemory(published), picture(tmp_path / "a.png", 40)
+    shutil.rmtree(published.path.parent)
+    with pytest.raises(ModelError, match="there is no model for 'landmarks'"):
+        memory.look(image)
+    seen = memory.look_with_or_without_model(image)
+    assert (seen.evidence, seen.header, seen.geometry.size) == (None, None, tiny.SIZE)
+    assert memory.shape() is None
