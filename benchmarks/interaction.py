@@ -1,6 +1,6 @@
 """Clicks on real spines: manual revision, the shape alone from few labels, and shape and heat maps together.
 
-    python benchmarks/interaction.py --data DIR --work WORK --epochs 30
+    python benchmarks/interaction.py --data DIR --work WORK --epochs 20
 
 DIR holds AASCE in its published layout. A quarter of the patients is held out for testing, by name; WORK gets the
 model. Errors are in pixels of the original images, as the literature reports them.
@@ -97,7 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of AASCE")
     parser.add_argument("--work", type=Path, required=True, help="a folder for the model; one that is there is used")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=20)
     arguments = parser.parse_args()
     dataset = read_dataset(f"aasce:{arguments.data}")
     training, test = hold_out(dataset.trustworthy(), 0.25, SPLIT_SEED)

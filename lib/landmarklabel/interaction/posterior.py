@@ -31,9 +31,9 @@ class PosteriorConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    sharpness: float = Field(2.0, gt=0)
-    floor: float = Field(1e-2, gt=0, lt=1)
-    discount: float = Field(15.0, ge=1)
+    sharpness: float = Field(8.0, gt=0)
+    floor: float = Field(0.1, gt=0, lt=1)
+    discount: float = Field(5.0, ge=1)
     rounds: int = Field(5, ge=1)
 
 
