@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from landmarklabel.errors import ModelError
@@ -28,7 +28,8 @@ class SeenImage:
 
     Attributes:
         geometry, spacing, spacing_source: as of the radiograph.
-        timings: seconds that looking at it took: ``load``, ``preprocess``, ``network``, ``decode``.
+        timings: seconds that looking at it took this time, 0 from memory: ``load``, ``preprocess``, ``network``,
+            ``decode``.
         landmarks: the model's own; None without a model, as is all that follows.
         evidence: of its maps.
         header: of the model.
@@ -94,12 +95,14 @@ class ImageMemory:
     def _once(self, path: Path, predictor: Predictor | None, header: ModelHeader | None) -> SeenImage:
         with self._lock:  # a predictor looks at one image at a time
             key = (_stamp(path), header.version if header else None)
-            if key not in self._seen:
-                self._seen[key] = self._look(path, predictor, header)
-                while len(self._seen) > 1 and sum(each.bytes for each in self._seen.values()) > self._budget:
-                    self._seen.popitem(last=False)
-            self._seen.move_to_end(key)
-            return self._seen[key]
+            if key in self._seen:
+                self._seen.move_to_end(key)
+                seen = self._seen[key]
+                return replace(seen, timings=dict.fromkeys(seen.timings, 0.0))
+            seen = self._seen[key] = self._look(path, predictor, header)
+            while len(self._seen) > 1 and sum(each.bytes for each in self._seen.values()) > self._budget:
+                self._seen.popitem(last=False)
+            return seen
 
     def _look(self, path: Path, predictor: Predictor | None, header: ModelHeader | None) -> SeenImage:
         start = time.perf_counter()

@@ -70,7 +70,7 @@ class RefineTask(InferTask):
             tolerance=self._protocol.radii[0] / float(np.mean(seen.spacing)),
             unknown=unknown,
         )
-        timings = {"load": 0.0, "preprocess": 0.0, "network": 0.0, "decode": time.perf_counter() - start}
+        timings = {**seen.timings, "decode": seen.timings["decode"] + time.perf_counter() - start}
         given = request.get("corrections")
         return answer(answered.landmarks, seen, _source(seen, shape), answered.review_order, timings, given)
 
