@@ -93,6 +93,28 @@ def decode(
     return points, top.clamp(0.0, 1.0)
 
 
+def local_points(maps: torch.Tensor, sigma: float, sharpness: float = 10.0, logits: bool = False) -> torch.Tensor:
+    """Centres of mass around the brightest pixels, through which gradients flow: for losses between points.
+
+    The weights are exp(sharpness h), as interactive keypoints has them: a map without a peak pulls at nothing.
+
+    Args:
+        maps: (B, K, H, W), or their ``logits``.
+        sigma: standard deviation, in pixels of the maps, of the Gaussians that they are trained to be.
+
+    Returns:
+        (B, K, 2), (x, y) in pixels of the maps.
+    """
+    peak, _ = _maximum(maps.detach())
+    sharpness = _limited(sharpness, sigma)
+    patch = _patches(maps, peak, _reach(sigma, sharpness))
+    inside = torch.isfinite(patch)
+    # Without NaN before the exponential, since it would come back as a gradient.
+    values = patch.nan_to_num(0.0).float()
+    values = values.sigmoid() if logits else values
+    return peak + _centre_of_patch(torch.exp(sharpness * values) * inside)
+
+
 def _maximum(heatmaps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Position (B, K, 2) and height (B, K) of the brightest pixel."""
     top, index = heatmaps.flatten(2).max(dim=2)
@@ -124,18 +146,33 @@ def _patches(heatmaps: torch.Tensor, centres: torch.Tensor, radius: int) -> torc
 def _local_soft_argmax(
     heatmaps: torch.Tensor, peak: torch.Tensor, top: torch.Tensor, sigma: float, sharpness: float
 ) -> torch.Tensor:
-    # The weights of a Gaussian map fall like a Gaussian of sigma / sqrt(sharpness). That must stay wide enough for
-    # the pixel grid, hence the limit for small sigma, and fit into the patch, hence the radius.
-    sharpness = min(sharpness, 4 * sigma**2)
-    radius = max(1, math.ceil(3.2 * sigma / math.sqrt(sharpness)))
-    patch = _patches(heatmaps, peak, radius)
+    sharpness = _limited(sharpness, sigma)
+    patch = _patches(heatmaps, peak, _reach(sigma, sharpness))
     height = top.clamp(min=1e-6)[..., None, None]
-    weights = torch.exp(sharpness * (patch / height - 1)).nan_to_num(0.0)
-    step = torch.arange(-radius, radius + 1, device=heatmaps.device, dtype=weights.dtype)
+    return peak + _centre_of_patch(torch.exp(sharpness * (patch / height - 1)).nan_to_num(0.0))
+
+
+# The weights of a Gaussian map fall like a Gaussian of sigma / sqrt(sharpness).
+
+
+def _limited(sharpness: float, sigma: float) -> float:
+    """So that the weights stay wide enough for the pixel grid."""
+    return min(sharpness, 4 * sigma**2)
+
+
+def _reach(sigma: float, sharpness: float) -> int:
+    """Radius of a patch that holds the weights."""
+    return max(1, math.ceil(3.2 * sigma / math.sqrt(sharpness)))
+
+
+def _centre_of_patch(weights: torch.Tensor) -> torch.Tensor:
+    """Centres of mass (B, K, 2) of squares (B, K, 2 radius + 1, 2 radius + 1), from their middle."""
+    radius = weights.shape[-1] // 2
+    step = torch.arange(-radius, radius + 1, device=weights.device, dtype=weights.dtype)
     total = weights.sum(dim=(2, 3)).clamp(min=1e-12)
     x = (weights.sum(dim=2) * step).sum(dim=2) / total
     y = (weights.sum(dim=3) * step).sum(dim=2) / total
-    return peak + torch.stack([x, y], dim=-1)
+    return torch.stack([x, y], dim=-1)
 
 
 def _dark(heatmaps: torch.Tensor, peak: torch.Tensor, sigma: float, smoothing: float) -> torch.Tensor:

@@ -21,6 +21,7 @@ from .errors import ModelError
 from .files import atomic_path
 from .interaction.gaussian import Gaussian
 from .interaction.shape_prior import ShapePrior
+from .losses import MorphologySets
 from .networks import HeatmapNetwork, build_network
 from .protocol import Protocol
 
@@ -42,6 +43,7 @@ class ModelHeader(BaseModel):
         data: name, fingerprint and size of the training data.
         metrics: on the validation data, at the epoch that was kept.
         software: versions of what made it.
+        morphology: the distances and angles that its loss looked at; None where it looked at none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,6 +55,7 @@ class ModelHeader(BaseModel):
     data: dict[str, Any]
     metrics: dict[str, Any]
     software: dict[str, str]
+    morphology: MorphologySets | None = None
 
 
 def save_model(
@@ -63,12 +66,14 @@ def save_model(
     data: dict[str, Any],
     metrics: dict[str, Any],
     shape: ShapePrior | None = None,
+    morphology: MorphologySets | None = None,
     half: bool = False,
 ) -> ModelHeader:
     """Write a model file; ``path`` keeps its old content until the new one is complete and on disk.
 
     Args:
         shape: of the training labels, for corrections where there are no other labels.
+        morphology: which distances and angles its loss looked at.
         half: store weights in 16 bits, half the size.
 
     Raises:
@@ -78,7 +83,13 @@ def save_model(
     version = _digest_of_weights(weights)[:12]
     weights |= _shape_tensors(shape)
     header = ModelHeader(
-        version=version, config=config, protocol=protocol, data=data, metrics=metrics, software=_software()
+        version=version,
+        config=config,
+        protocol=protocol,
+        data=data,
+        metrics=metrics,
+        software=_software(),
+        morphology=morphology,
     )
     text = header.model_dump_json()
     with atomic_path(path, f"the model {path.name}") as temporary:

@@ -1,24 +1,26 @@
-"""The one way to run a model: ``set_image``, then ``predict``."""
+"""The one way to run a model: ``set_image``, then ``predict``; ``set_clicks``, and ``predict`` again."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 
 from .engine.config import ExperimentConfig
-from .errors import ModelError
+from .errors import LabelError, ModelError
 from .heatmaps import DecoderConfig, decode, from_map
 from .interaction.evidence import MapEvidence
 from .interaction.posterior import PosteriorConfig
 from .interaction.shape_prior import ShapePrior
 from .landmarks import LandmarkSet, Status
 from .modelfile import ModelHeader, load_model
-from .networks import HeatmapNetwork
+from .networks import HeatmapNetwork, InteractiveConfig, InteractiveNetwork
 from .protocol import Protocol
 from .radiograph import Radiograph
 from .transforms import Placement
@@ -70,7 +72,7 @@ class Predictor:
         self.shape = shape
         self._image: torch.Tensor | None = None
         self._placement: Placement | None = None
-        self._maps: torch.Tensor | None = None
+        self._forget()
         self._preprocess_time = 0.0
 
     @classmethod
@@ -102,11 +104,46 @@ class Predictor:
         """Look at this image from now on."""
         start = time.perf_counter()
         self._placement = Placement(radiograph.size, self.config.input.size, self.config.input.fit)
-        self._image, self._maps = place_radiograph(radiograph, self._placement), None
+        self._image = place_radiograph(radiograph, self._placement)
+        self._forget()
         self._preprocess_time = time.perf_counter() - start
 
+    def _forget(self) -> None:
+        self._clicks: NDArray[np.float64] | None = None
+        self._features: tuple[torch.Tensor, ...] | None = None
+        self._maps: torch.Tensor | None = None  # up to date
+        self._last_maps: torch.Tensor | None = None  # of the last pass, whatever it was for
+        self._first_maps: torch.Tensor | None = None  # without clicks
+
+    def set_clicks(self, points: ArrayLike | None) -> None:
+        """What a reader has placed by hand. It stays there, and the maps of an interactive network follow.
+
+        Maps come from a pass with these clicks when they are next asked for; the network is shown its maps of the
+        pass before. What it makes of the image alone is kept. The maps of other networks stay as they are.
+
+        Args:
+            points: (K, 2) in pixels of the original image, NaN where a landmark was not clicked; None for no clicks.
+
+        Raises:
+            LabelError: not as many points as the model has landmarks.
+            RuntimeError: no image was set.
+        """
+        if self._image is None:
+            raise RuntimeError("call set_image before set_clicks")
+        clicks = None if points is None else np.array(points, dtype=np.float64)
+        if clicks is not None and clicks.shape != (len(self.protocol), 2):
+            raise LabelError(
+                f"expected clicks as an array ({len(self.protocol)}, 2), a row a landmark of {self.protocol.name}, "
+                f"got shape {clicks.shape}"
+            )
+        if clicks is not None and not np.isfinite(clicks).all(axis=1).any():
+            clicks = None
+        if not _same(clicks, self._clicks) and self.network.interactive:
+            self._maps = self._first_maps if clicks is None else None
+        self._clicks = clicks
+
     def predict(self) -> Prediction:
-        """All landmarks of the image that was set.
+        """All landmarks of the image that was set; those that were clicked where they were clicked.
 
         Raises:
             RuntimeError: no image was set.
@@ -114,7 +151,7 @@ class Predictor:
         start = time.perf_counter()
         maps, placement = self._seen()
         middle = time.perf_counter()
-        landmarks = self._decode(maps[None], [placement])[0]
+        landmarks = self._with_clicks(self._decode(maps[None], [placement])[0])
         timings = {
             "preprocess": self._preprocess_time,
             "network": middle - start,
@@ -142,8 +179,47 @@ class Predictor:
         if self._image is None or self._placement is None:
             raise RuntimeError("call set_image before predict")
         if self._maps is None:
-            self._maps = self._run(self._image[None])[0]
+            self._maps = self._pass(self._image, self._placement)
         return self._maps, self._placement
+
+    @torch.inference_mode()
+    def _pass(self, image: torch.Tensor, placement: Placement) -> torch.Tensor:
+        """Finest heat maps (K, H, W) of an image (H, W) and the clicks on it."""
+        network = self.network
+        if not isinstance(network, InteractiveNetwork):
+            return self._run(image[None])[0]
+        if self._features is None:
+            self._features = network.features(self._inputs(image[None]))
+        if self._clicks is None:
+            maps = self._first_maps = network.heads(self._features)[-1][0]
+        else:
+            clicks = torch.from_numpy(placement.points(self._clicks)).float().to(self.device)
+            maps = network.heads(self._features, clicks[None], self._shown(clicks))[-1][0]
+        self._last_maps = maps
+        return maps
+
+    def _shown(self, clicks: torch.Tensor) -> torch.Tensor | None:
+        """The previous maps (1, K, H, W) that an interactive network is given."""
+        config = self.config.network
+        assert isinstance(config, InteractiveConfig)
+        if self._last_maps is None or config.previous == "none":
+            return None
+        if config.previous == "all":
+            return self._last_maps[None]
+        clicked = torch.isfinite(clicks).all(dim=-1)
+        return torch.where(clicked[:, None, None], self._last_maps, 0.0)[None]
+
+    def _with_clicks(self, landmarks: LandmarkSet) -> LandmarkSet:
+        if self._clicks is None:
+            return landmarks
+        clicked = np.isfinite(self._clicks).all(axis=1)
+        states = (Status.CORRECTED if c else state for c, state in zip(clicked, landmarks.status, strict=True))
+        return replace(
+            landmarks,
+            points=np.where(clicked[:, None], self._clicks, landmarks.points),
+            status=tuple(states),
+            confidence=np.where(clicked, 1.0, landmarks.confidence),
+        )
 
     def predict_all(self, radiographs: Sequence[Radiograph], batch_size: int = 4) -> Iterator[LandmarkSet]:
         """Landmarks of many images, in order, ``batch_size`` at a time through the network."""
@@ -156,8 +232,11 @@ class Predictor:
     @torch.inference_mode()
     def _run(self, images: torch.Tensor) -> torch.Tensor:
         """Finest heat maps (B, K, H, W) of images (B, H, W)."""
-        inputs = to_network(images.to(self.device)).contiguous(memory_format=self.network.memory_format)
-        return self.network(inputs)[-1]
+        return self.network(self._inputs(images))[-1]
+
+    def _inputs(self, images: torch.Tensor) -> torch.Tensor:
+        inputs = to_network(images.to(self.device), self.network.normalisation)
+        return inputs.contiguous(memory_format=self.network.memory_format)
 
     @torch.inference_mode()
     def _decode(self, maps: torch.Tensor, placements: Sequence[Placement]) -> list[LandmarkSet]:
@@ -170,6 +249,10 @@ class Predictor:
             )
             for p, c, placement in zip(inputs, confidence.double().cpu().numpy(), placements, strict=True)
         ]
+
+
+def _same(a: NDArray[np.float64] | None, b: NDArray[np.float64] | None) -> bool:
+    return a is b if a is None or b is None else np.array_equal(a, b, equal_nan=True)
 
 
 def require_protocol(header: ModelHeader, protocol: Protocol, name: str) -> None:

@@ -15,11 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ..errors import ConfigError, listed
 from ..heatmaps import DecoderConfig
 from ..interaction.posterior import PosteriorConfig
-from ..losses import LossConfig
+from ..losses import LossConfig, MorphologyConfig
 from ..networks import NetworkConfig
 from ..resources import resource
 from ..transforms import AugmentationConfig, Fit
 from ..yamlfile import read_yaml, validate
+from .clicks import ClickTrainingConfig
 
 
 class _Part(BaseModel):
@@ -103,12 +104,15 @@ class ExperimentConfig(_Part):
         network: which, and its parts.
         input: size of the network's input.
         loss: and the width of the target Gaussians.
+        morphology: loss of distances and angles between landmarks.
+        clicks: what an interactive network is shown of a reader's clicks while it learns.
         decoder: how landmarks are read off.
         posterior: how heat maps and the shape of labels are weighed when a person corrects landmarks.
         augmentation: how training images vary.
         epochs: passes over the training images.
         batch_size: images in each step, on each device.
-        amp: mixed precision; ``auto`` uses it on a GPU.
+        amp: mixed precision; ``auto`` uses it on a GPU, ``bf16`` (16-bit floats of the range of 32) on any device:
+            several times as fast on a processor with instructions for it (AMX, AVX-512 BF16), slower on others.
         seed: of weights, order, augmentation and the validation split.
         train_on, validate_on, test_on: splits of the layout; None trains on all that is labelled and holds out
             ``validation.fraction``.
@@ -119,6 +123,8 @@ class ExperimentConfig(_Part):
     network: NetworkConfig
     input: InputConfig
     loss: LossConfig = LossConfig()
+    morphology: MorphologyConfig = MorphologyConfig()
+    clicks: ClickTrainingConfig = ClickTrainingConfig()
     decoder: DecoderConfig = DecoderConfig()
     posterior: PosteriorConfig = PosteriorConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -126,7 +132,7 @@ class ExperimentConfig(_Part):
     validation: ValidationConfig = ValidationConfig()
     epochs: int = Field(300, ge=1)
     batch_size: int = Field(1, ge=1)
-    amp: Literal["auto", "off"] = "auto"
+    amp: Literal["auto", "off", "bf16"] = "auto"
     seed: int = Field(0, ge=0, lt=2**31)
     train_on: str | None = None
     validate_on: str | None = None
@@ -140,6 +146,15 @@ class ExperimentConfig(_Part):
             raise ValueError(
                 f"input {self.input.height} x {self.input.width}: {self.network.name} needs height and width in "
                 f"multiples of {multiple}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _loss_of_the_network(self) -> ExperimentConfig:
+        if (self.loss.name == "bce") != (self.network.name == "interactive"):
+            raise ValueError(
+                f"loss {self.loss.name}: the network interactive needs the loss bce, and no other network has it; "
+                f"the network is {self.network.name}"
             )
         return self
 

@@ -20,24 +20,26 @@ from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from torch.utils.data import DataLoader, DistributedSampler
 
-from ..errors import ModelError
+from ..errors import ConfigError, ModelError
 from ..io.dataset import Case, LandmarkDataset
-from ..losses import HeatmapLoss
+from ..losses import HeatmapLoss, MorphologyLoss, MorphologySets, TrainingLoss, isotropic
 from ..metrics import summarize
 from ..modelfile import load_model, save_model
-from ..networks import HeatmapNetwork, build_network
+from ..networks import HeatmapNetwork, InteractiveNetwork, build_network
 from ..predictor import pick_device, require_protocol
 from ..transforms import Augmentation
 from ..transforms.intensity import to_network
 from .checkpoint import load_state, save_state
+from .clicks import TrainingClicks
 from .config import ExperimentConfig, OptimizerConfig
 from .data import Item, TrainingImages, describe_data, fit_input, learn_shape, training_and_validation
 from .metric import RadialError
+from .precision import Precision
 from .progress import Progress
 from .report import EpochReport, RunReporter, draw_validation
 from .runfolder import RunFolder
 
-Batch = tuple[torch.Tensor, Any]
+Batch = tuple[Any, ...]
 
 #: A state to resume from is written when this much time has passed since the last, in seconds, and at the end.
 STATE_INTERVAL_S = 60.0
@@ -146,7 +148,10 @@ class Trainer:
         self.network = self._initial_network().place(self.device)
         parallel = torch.nn.parallel.DistributedDataParallel
         self.model = parallel(self.network) if idist.get_world_size() > 1 else self.network
-        self.loss = HeatmapLoss(self.config.loss, self.network.strides)
+        self.precision = Precision(self.config.amp, self.device)
+        self.clicks = TrainingClicks(self.config.clicks, self.config.loss.sigma, self.config.decoder)
+        self.loss = TrainingLoss(HeatmapLoss(self.config.loss, self.network.strides), self._morphology_loss())
+        self.loss.to(self.device)
         settings = self.config.optimizer
         optimizer = getattr(torch.optim, settings.name)
         self.optimizer: torch.optim.Optimizer = optimizer(
@@ -155,6 +160,25 @@ class Trainer:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda epoch: learning_rate_factor(settings, epoch, self.config.epochs)
         )
+
+    def _morphology_loss(self) -> MorphologyLoss | None:
+        config = self.config.morphology
+        self.morphology: MorphologySets | None = None
+        if config.criterion == "none":
+            return None
+        if config.of_sets:
+            items = [self.training[index] for index in range(len(self.training))]
+            points, unit = (torch.stack([item[name] for item in items]) for name in ("points", "unit"))
+            self.morphology = MorphologySets.choose(
+                isotropic(points, unit).double().numpy(), config, self.dataset.protocol
+            )
+            if not (self.morphology.pairs or self.morphology.triplets):
+                raise ConfigError(
+                    f"morphology: the criterion {config.criterion} takes no pair and no triplet of landmarks of "
+                    f"{self.dataset.protocol.name}"
+                )
+        stride, sigma = self.network.strides[-1], self.config.loss.sigma
+        return MorphologyLoss(config, self.morphology, stride, sigma, logits=self.config.loss.name == "bce")
 
     def _initial_network(self) -> HeatmapNetwork:
         if self.start_from is None:
@@ -194,14 +218,14 @@ class Trainer:
             self.trainer.run()
 
     def _make_engines(self) -> None:
-        amp = self.config.amp == "auto" and self.device.type == "cuda"
         self.evaluator = SupervisedEvaluator(
             device=self.device,
             val_data_loader=DataLoader(self.validation, self.config.batch_size),
             network=self.network,
             prepare_batch=self._validation_batch,
             decollate=False,
-            amp=amp,
+            inferer=self.precision.inferer,
+            amp=self.precision.scaled,
         )
         self.metric = RadialError(
             self.network.strides[-1],
@@ -219,7 +243,8 @@ class Trainer:
             loss_function=self.loss,
             prepare_batch=self._training_batch,
             decollate=False,
-            amp=amp,
+            inferer=self.precision.inferer,
+            amp=self.precision.scaled,
             optim_set_to_none=True,
         )
         self.reporter = RunReporter(self.folder, self.trainer, self.evaluator, enabled=self.chief)
@@ -229,19 +254,28 @@ class Trainer:
 
     def _training_batch(self, batch: Item, device: torch.device, non_blocking: bool, **_: Any) -> Batch:
         images = batch["image"].to(device, non_blocking=non_blocking).float()
-        points = batch["points"].to(device, non_blocking=non_blocking)
+        points, unit = (batch[name].to(device, non_blocking=non_blocking) for name in ("points", "unit"))
         images, points = self.augmentation(images, points, self.generator)
-        return to_network(images).contiguous(memory_format=self.network.memory_format), points
+        inputs = self._inputs(images)
+        targets = (points, unit)
+        if not isinstance(self.network, InteractiveNetwork):
+            return inputs, targets
+        with self.precision.autocast():
+            hints = self.clicks(self.network, inputs, points, unit, self.generator)
+        return inputs, targets, hints, {}
 
     def _validation_batch(self, batch: Item, device: torch.device, non_blocking: bool, **_: Any) -> Batch:
         images = batch["image"].to(device, non_blocking=non_blocking).float()
-        images = to_network(images).contiguous(memory_format=self.network.memory_format)
-        return images, (batch["points"].to(device), batch["unit"].to(device))
+        return self._inputs(images), (batch["points"].to(device), batch["unit"].to(device))
+
+    def _inputs(self, images: torch.Tensor) -> torch.Tensor:
+        inputs = to_network(images, self.network.normalisation)
+        return inputs.contiguous(memory_format=self.network.memory_format)
 
     def _start_epoch(self, engine: Engine) -> None:
         seed = (self.config.seed * 1_000_003 + engine.state.epoch) * 101 + idist.get_rank()
         torch.manual_seed(seed)  # dropout
-        self.generator.manual_seed(seed)  # augmentation
+        self.generator.manual_seed(seed)  # augmentation, clicks
         self.epoch_started = time.perf_counter()
         self.losses: list[float] = []
 
@@ -295,7 +329,8 @@ class Trainer:
     def _save_model(self) -> None:
         data = describe_data(self.dataset, self.training_cases, self.validation_cases)
         metrics = {**self.run.metrics, "epoch": self.run.best_epoch, "unit": self.validation.unit_name}
-        save_model(self.folder.model, self.network, self.config, self.dataset.protocol, data, metrics, self.shape)
+        protocol = self.dataset.protocol
+        save_model(self.folder.model, self.network, self.config, protocol, data, metrics, self.shape, self.morphology)
 
     def _save_state(self, epoch: int, last: bool) -> None:
         if not last and time.monotonic() - self.state_written < STATE_INTERVAL_S:

@@ -10,14 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from ..heatmaps import encode, to_map
-from .pixelwise import adaptive_wing, exponential_weighted_center, squared_error
+from .pixelwise import adaptive_wing, binary_cross_entropy, exponential_weighted_center, squared_error
 
 
 class LossConfig(BaseModel):
     """Which loss.
 
     Attributes:
-        name: ``ewc`` (exponential weighted center, FARNet's own), ``mse``, or ``adaptive_wing``.
+        name: ``ewc`` (exponential weighted center, FARNet's own), ``mse``, or ``adaptive_wing``; ``bce`` (binary
+            cross-entropy) for the interactive network, whose outputs are logits, and for no other.
         alpha: of ``ewc``.
         sigma: deviation of the target Gaussians, in pixels of each map itself, so that the maps of a coarser
             output are wider on the image (FARNet, Section 3.4). The decoders are exact from 1.5 on.
@@ -25,7 +26,7 @@ class LossConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    name: Literal["ewc", "mse", "adaptive_wing"] = "ewc"
+    name: Literal["ewc", "mse", "adaptive_wing", "bce"] = "ewc"
     alpha: float = Field(40.0, ge=1)
     sigma: float = Field(10.0, ge=1.5)
 
@@ -63,4 +64,7 @@ class HeatmapLoss(nn.Module):
     def _pixelwise(self, maps: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         if self.config.name == "ewc":
             return exponential_weighted_center(maps, target, self.config.alpha)
-        return squared_error(maps, target) if self.config.name == "mse" else adaptive_wing(maps, target)
+        return _PLAIN[self.config.name](maps, target)
+
+
+_PLAIN = {"mse": squared_error, "adaptive_wing": adaptive_wing, "bce": binary_cross_entropy}

@@ -9,16 +9,27 @@ from pydantic import Field
 from .base import HeatmapNetwork
 from .farnet import FARNet, FARNetConfig
 from .fpn import FPN, FPNConfig
+from .interactive import InteractiveConfig, InteractiveNetwork
 from .unet import UNet, UNetConfig
 
-NetworkConfig = Annotated[FARNetConfig | UNetConfig | FPNConfig, Field(discriminator="name")]
+AnyConfig = FARNetConfig | UNetConfig | FPNConfig | InteractiveConfig
+NetworkConfig = Annotated[AnyConfig, Field(discriminator="name")]
 
-_NETWORKS = {"farnet": FARNet, "unet": UNet, "fpn": FPN}
+_NETWORKS = {"farnet": FARNet, "unet": UNet, "fpn": FPN, "interactive": InteractiveNetwork}
 
 
-def build_network(config: FARNetConfig | UNetConfig | FPNConfig, landmarks: int) -> HeatmapNetwork:
+def build_network(config: AnyConfig, landmarks: int) -> HeatmapNetwork:
     """The network that a config describes, for that many landmarks, with fresh (or the backbone's) weights."""
     return _NETWORKS[config.name](config, landmarks)
 
 
-__all__ = ["FARNetConfig", "FPNConfig", "HeatmapNetwork", "NetworkConfig", "UNetConfig", "build_network"]
+__all__ = [
+    "FARNetConfig",
+    "FPNConfig",
+    "HeatmapNetwork",
+    "InteractiveConfig",
+    "InteractiveNetwork",
+    "NetworkConfig",
+    "UNetConfig",
+    "build_network",
+]

@@ -30,7 +30,7 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str, pretrained: bool | str = False, levels: int = 5) -> None:
         super().__init__()
-        self.features = _create(name, pretrained)
+        self.features = create_features(name, pretrained)
         strides = list(self.features.feature_info.reduction())
         if strides[:1] == [1]:  # VGG: its first block works at the image's own resolution
             levels = min(levels, len(strides) - 2)
@@ -46,11 +46,22 @@ class Backbone(nn.Module):
         return list(self.features(images))[: len(self.strides)]
 
 
-def _create(name: str, pretrained: bool | str) -> Any:
+def create_features(name: str, pretrained: bool | str, **options: Any) -> Any:
+    """A timm model that gives features at several strides.
+
+    Args:
+        name: of the model.
+        pretrained: see :class:`Backbone`.
+        options: for the model itself.
+
+    Raises:
+        ConfigError: timm has no such model.
+        ModelError: the weights can't be fetched or read.
+    """
     if not timm.is_model(name):
         near = timm.list_models(f"*{name[:6]}*")[:5]
         raise ConfigError(f"timm has no backbone '{name}'" + (f"; near it: {', '.join(near)}" if near else ""))
-    options: dict[str, Any] = {"features_only": True, "pretrained": bool(pretrained)}
+    options |= {"features_only": True, "pretrained": bool(pretrained)}
     if isinstance(pretrained, str):
         weights = _read_weights(Path(pretrained))
         _require_weights_of(name, weights, pretrained)

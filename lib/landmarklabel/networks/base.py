@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import nn
 
+from ..transforms.intensity import IMAGENET
+
 
 class HeatmapNetwork(nn.Module, ABC):
     """A network from images to heat maps.
@@ -18,10 +20,14 @@ class HeatmapNetwork(nn.Module, ABC):
     Attributes:
         strides: of the maps that ``forward`` returns.
         memory_format: in which its convolutions run fastest, measured by ``benchmarks/memory_format.py``.
+        normalisation: how values in [0, 1] are scaled for it.
+        interactive: whether it takes clicks; see :class:`~.interactive.InteractiveNetwork`.
     """
 
     strides: tuple[int, ...]
     memory_format = torch.contiguous_format
+    normalisation = IMAGENET
+    interactive = False
 
     def place(self, device: torch.device) -> HeatmapNetwork:
         """Move to a device, in the memory format that is fastest."""

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 
 from ..radiograph import Radiograph, intensity_range
 from .placement import Placement
 
-# Statistics of the pictures on which backbones were pretrained, for values in [0, 1].
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
+
+class Normalisation(NamedTuple):
+    """Mean and deviation of the three channels that a network expects, for values in [0, 1]."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+#: Statistics of the pictures on which backbones were pretrained.
+IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+#: To [-1, 1].
+SYMMETRIC = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 def place_radiograph(radiograph: Radiograph, placement: Placement) -> torch.Tensor:
@@ -23,8 +34,7 @@ def place_radiograph(radiograph: Radiograph, placement: Placement) -> torch.Tens
     return placement.image(pixels).sub_(low).div_(max(high - low, 1e-12)).clamp_(0.0, 1.0)
 
 
-def to_network(images: torch.Tensor) -> torch.Tensor:
-    """Images (B, H, W) in [0, 1] to the input of a backbone, (B, 3, H, W) with ImageNet's mean and deviation."""
-    mean = images.new_tensor(_IMAGENET_MEAN)[:, None, None]
-    std = images.new_tensor(_IMAGENET_STD)[:, None, None]
+def to_network(images: torch.Tensor, normalisation: Normalisation = IMAGENET) -> torch.Tensor:
+    """Images (B, H, W) in [0, 1] to the input of a network, (B, 3, H, W): grey repeated, mean and deviation its own."""
+    mean, std = (images.new_tensor(values)[:, None, None] for values in normalisation)
     return (images[:, None] - mean) / std
