@@ -135,21 +135,6 @@ def succeeds(*arguments: object) -> None:
     cli.app([str(argument) for argument in arguments], standalone_mode=False)
 
 
-@pytest.fixture
-def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """The one sentence with which a command ends that can't do what it is asked; its status is 2."""
-
-    def sentence(*arguments: object) -> str:
-        with pytest.raises(SystemExit) as caught:
-            cli.main([str(argument) for argument in arguments])
-        assert caught.value.code == 2
-        lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-        assert len(lines) == 1, lines
-        return lines[0].removeprefix("error: ")
-
-    return sentence
-
-
 @pytest.mark.slow
 def test_a_whole_day_on_the_command_line(tmp_path: Path, triangle: Protocol, triangle_file: Path) -> None:
     """Train, resume (nothing left to do), evaluate, predict."""
@@ -272,26 +257,6 @@ def test_evaluating_a_model_of_ones_own_protocol(
     assert "there is no folder" in fails(*options, "--json", tmp_path / "none" / "x.json")
     assert "is a folder; expected the name of a file" in fails(*options, "--plot", tmp_path)
     assert "there is no device 'fast'" in fails(*options, "--device", "fast")
-
-
-def test_clicks_of_a_simulated_reader(
-    model: Path, tmp_path: Path, triangle: Protocol, fails: Callable[..., str]
-) -> None:
-    """After as many clicks as there are landmarks nothing is wrong any more; the same seed gives the same."""
-    studies = tiny.write_studies(tmp_path / "studies", triangle, 6)
-    options = ("evaluate", model, "--data", f"studies:{studies}", "--clicks", 3, "--target", 0.25)
-    for order in ("oracle", "model", "random"):
-        for name in ("one", "two"):
-            succeeds(*options, "--order", order, "--json", tmp_path / f"{name}.json")
-        clicks = strict(tmp_path / "one.json")["clicks"]
-        assert clicks == strict(tmp_path / "two.json")["clicks"]
-        assert clicks["refined"]["mre_by_clicks"][3] == 0
-        assert clicks["manual_revision"]["mre_by_clicks"][3] == 0
-        assert clicks["refined"]["FR3"] == {"0.25": 0}
-        assert 0 < clicks["refined"]["NoC3"]["0.25"] <= 3
-    succeeds(*options, "--noise", 0.5, "--json", tmp_path / "noisy.json")
-    assert 0.3 < strict(tmp_path / "noisy.json")["clicks"]["refined"]["mre_by_clicks"][3] < 1.2
-    assert "--order best: expected one of oracle, model, random" in fails(*options, "--order", "best")
 
 
 def test_a_model_of_a_split_is_evaluated_on_other_data(tmp_path: Path, triangle: Protocol) -> None:

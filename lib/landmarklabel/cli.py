@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +21,11 @@ from .yamlfile import validate
 
 # PyTorch and MONAI take seconds to import: each command imports what it needs when it runs.
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from .engine.evaluation import Evaluation
+    from .engine.interaction import ClickEvaluation
     from .heatmaps import DecoderConfig
     from .io.dataset import Case, LandmarkDataset
     from .predictor import Predictor
@@ -160,11 +164,19 @@ def evaluate(
     order: Annotated[str, typer.Option(help="What the reader corrects next: oracle, model or random.")] = "oracle",
     noise: Annotated[float, typer.Option(min=0, help="Deviation of the reader's clicks, in mm (px if unknown).")] = 0,
     target: Annotated[list[float] | None, typer.Option(help="Error to be reached by clicks; default: radii.")] = None,
+    refiner: Annotated[
+        str, typer.Option(help="What follows clicks: posterior (maps and shape of labels), or the network alone.")
+    ] = "posterior",
+    click_plot: Annotated[
+        Path | None, typer.Option(help="Write a picture: error by clicks, NoC and FR by target, and by hand.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Compare a model's predictions with true landmarks.
 
     Example: landmarklabel evaluate runs/light/model.safetensors --data isbi2015:data/isbi2015 --split test1
+
+    With a reader who corrects ten landmarks: --clicks 10 --target 2 --click-plot clicks.png
     """
     from .engine.evaluation import evaluate as run
     from .engine.evaluation_report import leaked, print_table, report, write_csv
@@ -172,7 +184,8 @@ def evaluate(
     from .modelfile import read_header
     from .predictor import Predictor, require_protocol
 
-    for output in filter(None, (json_file, csv_file, plot)):
+    _require_click_options(clicks, order, refiner, click_plot)
+    for output in filter(None, (json_file, csv_file, plot, click_plot)):
         require_place(output)
     header = read_header(model)
     predictor = Predictor.load(model, device, _decoder(decoder, header.config.decoder))
@@ -183,9 +196,17 @@ def evaluate(
         chosen = None  # a split of the data that the model was made for, not of these
     cases = _cases(dataset, chosen, include_suspicious)
     evaluation = run(predictor, cases, progress=_bar("evaluating", len(cases)))
-    without_leaks = evaluation.subset(~leaked(cases, header))
+    unseen = ~leaked(cases, header)
+    without_leaks = evaluation.subset(unseen)
     print_table(evaluation, without_leaks)
-    by_clicks = _clicks(predictor, cases, clicks, order, noise, target) if clicks else {}
+    by_clicks: dict[str, Any] = {}
+    if clicks:
+        revised = _revised(predictor, cases, clicks, order, noise, refiner)
+        targets = target or predictor.protocol.radii
+        by_clicks = _click_figures(revised, unseen, targets)
+        by_clicks["clicks"] |= {"order": order, "noise": noise, "refiner": refiner, **_weighing(predictor, refiner)}
+        if click_plot:
+            _plot_clicks(revised, click_plot, max(targets), f"{header.config.method}, {order} order")
     if json_file:
         content = report(evaluation, without_leaks, dataset, chosen, header, predictor.decoder) | by_clicks
         atomic_write(json_file, to_json(content))
@@ -279,22 +300,55 @@ def _cases(dataset: LandmarkDataset, split: str | None, include_suspicious: bool
     return tuple(case for case in of_split(usable, split, dataset) if case.has_landmarks)
 
 
-def _clicks(
-    predictor: Predictor, cases: tuple[Case, ...], clicks: int, order: str, noise: float, targets: list[float] | None
-) -> dict[str, Any]:
-    """Figures by the number of clicks, printed and for JSON."""
-    from .engine.interaction import ORDERS, evaluate_clicks, print_clicks
+def _require_click_options(clicks: int, order: str, refiner: str, click_plot: Path | None) -> None:
+    """Before long work."""
+    from .interaction.simulation import ORDERS
 
     if order not in ORDERS:
         raise ConfigError(f"--order {order}: expected one of {listed(ORDERS)}")
-    if predictor.shape is None:
+    if refiner not in ("posterior", "network"):
+        raise ConfigError(f"--refiner {refiner}: expected posterior or network")
+    if click_plot and not clicks:
+        raise ConfigError("--click-plot: there is nothing to draw without --clicks N")
+
+
+def _revised(
+    predictor: Predictor, cases: tuple[Case, ...], clicks: int, order: str, noise: float, refiner: str
+) -> ClickEvaluation:
+    from .engine.interaction import by_network, by_posterior, evaluate_clicks
+
+    if refiner == "network":
+        refiners = by_network(predictor)
+    elif predictor.shape is None:
         raise ConfigError("--clicks: the model does not hold the shape of its training labels; train it again")
-    config = predictor.config.posterior
-    progress = _bar("clicking", len(cases))
-    evaluation = evaluate_clicks(cases, predictor.shape, predictor, config, clicks, order, noise, progress=progress)
-    figures = evaluation.figures(targets or predictor.protocol.radii)
-    print_clicks(figures)
-    return {"clicks": {"order": order, "noise": noise, "posterior": config.model_dump(), **figures}}
+    else:
+        refiners = by_posterior(predictor, predictor.shape, predictor.config.posterior)
+    return evaluate_clicks(cases, refiners, clicks, order, noise, progress=_bar("clicking", len(cases)))
+
+
+def _click_figures(
+    revised: ClickEvaluation, unseen: NDArray[np.bool_], targets: Sequence[float]
+) -> dict[str, dict[str, Any]]:
+    """Figures by the number of clicks, printed and for JSON."""
+    from .engine.click_report import curves, figures, print_clicks
+
+    found = figures(revised, targets)
+    print_clicks(found)
+    if not unseen.all() and unseen.any():
+        without = revised.subset(unseen)
+        found["without_leaked"] = {"images": len(without.ids), "refined": curves(without.by_clicks, targets)}
+    return {"clicks": found}
+
+
+def _weighing(predictor: Predictor, refiner: str) -> dict[str, Any]:
+    return {"posterior": predictor.config.posterior.model_dump()} if refiner == "posterior" else {}
+
+
+def _plot_clicks(revised: ClickEvaluation, path: Path, target: float, title: str) -> None:
+    from .engine.click_plots import Curves, plot_clicks
+
+    curves = {"refined": Curves(revised.by_clicks, revised.manual)}
+    plot_clicks(curves, path, revised.unit, 1.2 * target, title)
 
 
 def _bar(what: str, total: int | None = None) -> Callable[[], object]:

@@ -2,49 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
 from ..errors import DataError
 from ..interaction.posterior import Posterior, PosteriorConfig
-from ..interaction.refinement import by_gain
+from ..interaction.refiners import ClickedNetwork, ClickedPosterior, Refiner, Unmoved
 from ..interaction.shape_prior import ShapePrior
-from ..interaction.simulation import Reader, at_random, simulate, worst_first
+from ..interaction.simulation import ORDERS, Reader, Revision, simulate
 from ..io.dataset import Case
-from ..metrics import failure_rate, manual_revision, number_of_clicks
+from ..metrics import manual_revision, radial_errors
 from ..predictor import Predictor
+from ..radiograph import Radiograph
 
 Array = NDArray[np.float64]
 
-
-def _as_asked(known: Any, errors: Array, free: NDArray[np.intp], rng: np.random.Generator) -> int:
-    ranks = np.argsort(by_gain(known))
-    return int(np.argmin(ranks[free]))
+#: What answers a reader about an image.
+Refiners = Callable[[Radiograph], Refiner]
 
 
-#: Which landmark is corrected next: the worst, as published; the one that the tool itself would ask for; any.
-ORDERS = {"oracle": worst_first, "model": _as_asked, "random": at_random}
+def by_shape(shape: ShapePrior) -> Refiners:
+    """How landmarks lie in labels, alone; no network."""
+    return lambda radiograph: Posterior(shape.in_pixels(radiograph.size))
+
+
+def by_posterior(predictor: Predictor, shape: ShapePrior, config: PosteriorConfig) -> Refiners:
+    """A network's maps and the shape of labels together; an interactive network sees the clicks, too."""
+
+    def look(radiograph: Radiograph) -> Refiner:
+        predictor.set_image(radiograph)
+        prior = shape.in_pixels(radiograph.size)
+        if predictor.network.interactive:
+            return ClickedPosterior(predictor, prior, config)
+        return Posterior(prior, predictor.evidence(config), config)
+
+    return look
+
+
+def by_network(predictor: Predictor) -> Refiners:
+    """A network's own decoding: an interactive one as published, of any other the manual revision."""
+
+    def look(radiograph: Radiograph) -> Refiner:
+        predictor.set_image(radiograph)
+        if predictor.network.interactive:
+            return ClickedNetwork(predictor, radiograph.size)
+        return Unmoved.of_network(predictor, radiograph.size)
+
+    return look
 
 
 @dataclass(frozen=True)
 class ClickEvaluation:
-    """Errors by the number of clicks, for N images and K landmarks.
+    """N images of K landmarks, each revised by C clicks.
 
     Attributes:
         ids: of the images.
-        errors: (N, C + 1, K), after 0 to C clicks, NaN where there is no truth.
-        unit: of errors: mm, or px of the original images.
+        points: (N, C + 1, K, 2), after 0 to C clicks, (x, y) in pixels of each image.
+        true: (N, K, 2); NaN absent.
+        sizes: (N, 2), (W, H) in pixels.
+        spacing: (N, 2), mm a pixel; 1 where unknown.
+        spacing_known: (N,).
+        deviations: (N, C + 1, K), Mahalanobis distances of the truth of landmarks that were not placed.
+        clicked: (N, C), which landmark each click placed; -1 once all were.
+        seconds: (N, C + 1), from the image to the first answer, and from each click to its own.
     """
 
     ids: tuple[str, ...]
-    errors: Array
-    unit: str
+    points: Array
+    true: Array
+    sizes: Array
+    spacing: Array
+    spacing_known: NDArray[np.bool_]
+    deviations: Array
+    clicked: NDArray[np.intp]
+    seconds: Array
+
+    @property
+    def clicks(self) -> int:
+        """C."""
+        return self.points.shape[1] - 1
+
+    @property
+    def unit(self) -> str:
+        """mm where the spacing of every image is known, else pixels of the original images."""
+        return "mm" if self.spacing_known.all() else "px"
+
+    @property
+    def errors(self) -> Array:
+        """(N, C + 1, K) radial errors, in :attr:`unit`; NaN where there is no truth."""
+        spacing = self.spacing if self.unit == "mm" else np.ones_like(self.spacing)
+        return radial_errors(self.points, self.true[:, None], spacing[:, None])
 
     @property
     def by_clicks(self) -> Array:
@@ -54,33 +106,18 @@ class ClickEvaluation:
     @property
     def manual(self) -> Array:
         """(N, C + 1), had the worst landmarks of the first prediction been corrected and nothing else moved."""
-        clicks = self.errors.shape[1] - 1
-        return np.stack([manual_revision(first, clicks) for first in self.errors[:, 0]])
+        return np.stack([manual_revision(first, self.clicks) for first in self.errors[:, 0]])
 
-    def figures(self, targets: Sequence[float]) -> dict[str, Any]:
-        """For JSON: mean radial error by clicks, number of clicks and failure rate at each target; by hand, too."""
-        return {
-            "images": len(self.ids),
-            "unit": self.unit,
-            "refined": _figures(self.by_clicks, targets),
-            "manual_revision": _figures(self.manual, targets),
-        }
-
-
-def _figures(curves: Array, targets: Sequence[float]) -> dict[str, Any]:
-    most = curves.shape[1] - 1
-    return {
-        "mre_by_clicks": [round(float(value), 3) for value in curves.mean(axis=0)],
-        f"NoC{most}": {f"{target:g}": round(float(number_of_clicks(curves, target).mean()), 3) for target in targets},
-        f"FR{most}": {f"{target:g}": round(failure_rate(curves, target), 2) for target in targets},
-    }
+    def subset(self, keep: Iterable[bool]) -> ClickEvaluation:
+        """Some of the images only."""
+        mask = np.fromiter(keep, dtype=bool, count=len(self.ids))
+        ids = tuple(name for name, kept in zip(self.ids, mask, strict=True) if kept)
+        return ClickEvaluation(ids, *(getattr(self, part.name)[mask] for part in fields(self)[1:]))
 
 
 def evaluate_clicks(
     cases: Sequence[Case],
-    shape: ShapePrior,
-    predictor: Predictor | None,
-    config: PosteriorConfig,
+    refiners: Refiners,
     clicks: int = 10,
     order: str = "oracle",
     noise: float = 0.0,
@@ -91,51 +128,45 @@ def evaluate_clicks(
 
     Args:
         cases: with placed landmarks.
-        shape: of training labels.
-        predictor: whose maps count; None: the shape alone.
-        config: how the two are weighed.
+        refiners: what answers the reader.
         clicks: how many, at most.
-        order: which landmark is corrected next, one of :data:`ORDERS`.
-        noise: standard deviation of each coordinate of a click, in the unit of errors.
-        seed: of clicks and of a random order.
+        order: which landmark is corrected next, one of :data:`~landmarklabel.interaction.simulation.ORDERS`.
+        noise: standard deviation of each coordinate of a click, in mm (in pixels where the spacing is unknown).
+        seed: of clicks and of a random order; an image's own do not depend on what other images there are before it.
         progress: called after each image.
 
     Raises:
         DataError: there is no image with a placed landmark.
     """
-    if not cases:
+    if not any(case.has_landmarks for case in cases):
         raise DataError("there is no labelled image to evaluate on")
-    rng = np.random.default_rng(seed)
-    errors, known = [], []
-    for case in cases:
-        radiograph, evidence = case.radiograph(), None
-        if predictor is not None:
-            predictor.set_image(radiograph)
-            evidence = predictor.evidence(config)
-        spacing = np.array(radiograph.spacing)
-        posterior = Posterior(shape.in_pixels(radiograph.size), evidence, config)
-        reader = Reader(ORDERS[order], noise / float(spacing.mean()))
-        truth = np.asarray(case.points, dtype=np.float64)
-        errors.append(simulate(posterior, truth, clicks, reader, rng, spacing))
-        known.append(radiograph.spacing_known)
+    rows = []
+    for number, case in enumerate(cases):
+        rows.append(_revised(case, refiners, clicks, order, noise, np.random.default_rng([seed, number])))
         if progress:
             progress()
-    return ClickEvaluation(tuple(case.id for case in cases), np.stack(errors), "mm" if all(known) else "px")
+    columns = (np.stack(column) for column in zip(*rows, strict=True))
+    return ClickEvaluation(tuple(case.id for case in cases), *columns)
 
 
-def print_clicks(figures: dict[str, Any]) -> None:
-    """The figures of :meth:`ClickEvaluation.figures` on the terminal."""
-    rows = {"refined": figures["refined"], "by hand": figures["manual_revision"]}
-    table = Table("clicks", *map(str, range(len(rows["refined"]["mre_by_clicks"]))))
-    table.title = f"mean radial error ({figures['unit']}) by the number of clicks"
-    for name, part in rows.items():
-        table.add_row(name, *(f"{value:.2f}" for value in part["mre_by_clicks"]))
-    console = Console()
-    console.print(table)
-    for key in (key for key in rows["refined"] if key != "mre_by_clicks"):
-        values = "; ".join(f"{name}: {_listed(part[key])}" for name, part in rows.items())
-        console.print(f"{key} at {values}")
-
-
-def _listed(by_target: dict[str, float]) -> str:
-    return ", ".join(f"{target}: {value:g}" for target, value in by_target.items())
+def _revised(
+    case: Case, refiners: Refiners, clicks: int, order: str, noise: float, rng: np.random.Generator
+) -> tuple[Any, ...]:
+    """What a :class:`ClickEvaluation` holds of one image, but for its id."""
+    radiograph = case.radiograph()
+    truth, spacing = np.asarray(case.points, dtype=np.float64), np.array(radiograph.spacing)
+    reader = Reader(ORDERS[order], noise / float(spacing.mean()))
+    start = time.perf_counter()
+    refiner = refiners(radiograph)
+    looked = time.perf_counter() - start
+    revision: Revision = simulate(refiner, truth, clicks, reader, rng, spacing)
+    return (
+        revision.points,
+        truth,
+        np.array(radiograph.size, dtype=np.float64),
+        spacing,
+        np.array(radiograph.spacing_known),
+        revision.deviations,
+        revision.clicked,
+        revision.seconds + np.where(np.arange(clicks + 1) == 0, looked, 0.0),
+    )
