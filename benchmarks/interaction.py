@@ -1,26 +1,37 @@
 """Clicks on real radiographs: interactive networks, and one look at the image joined with the shape of labels.
 
     python benchmarks/interaction.py train --data aasce:DIR --work WORK --method farnet_light --budget 1800
+    python benchmarks/interaction.py evaluate --data aasce:DIR --work WORK
+    python benchmarks/interaction.py table --work WORK
 
-DIR holds AASCE or ISBI 2015 in its published layout; WORK gets a folder for each model, a folder a data set. A run that
-was interrupted goes on, one that is finished is left alone. The budget is CPU time of one thread, so that two may run
-side by side on two cores.
+DIR holds AASCE or ISBI 2015 in its published layout; WORK, another one for each data set, gets a folder for each model,
+figures of each row, and plots. A run that was interrupted goes on, one that is finished is left alone; so is a row. The
+budget is CPU time of one thread, so that two runs may share two cores. Aggregate figures go to benchmarks/results.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from clicks.data import read_parts
+from clicks.data import FIGURES, Parts, read_parts
 from clicks.methods import METHODS, configuration
+from clicks.rows import CLICKS, Row, evaluate_row, models_in, rows
+from clicks.tables import plot, tables
 from clicks.training import train_within
+from common import read, write
 
 from landmarklabel.errors import ConfigError, LandmarkLabelError
+from landmarklabel.files import to_json
+from landmarklabel.modelfile import load_model
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -33,6 +44,72 @@ def train(arguments: argparse.Namespace) -> None:
         f"{content['validation'].get('val_mre', float('nan')):.2f} {parts.figures.unit}, {content['cpu_s']:.0f} CPU "
         f"seconds, at most {content['peak_memory_mb']} MB"
     )
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    parts = read_parts(arguments.data)
+    chosen = rows(models_in(arguments.work), parts.figures)
+    found: dict[str, Any] = {}
+    for row, content in _evaluated(chosen, parts, arguments):
+        found[row.title] = {key: value for key, value in content.items() if key != "by_image"}
+        errors = " ".join(f"{value:.2f}" for value in content["refined"]["mre_by_clicks"])
+        print(f"{row.title:55s} {errors}", flush=True)
+    content = {
+        "data": {
+            "name": parts.layout,
+            "training": len(parts.training.cases),
+            "test": len(parts.test[: arguments.most]),
+        },
+        "unit": parts.figures.unit,
+        "clicks": CLICKS,
+        "training": {name: _of_training(arguments.work / name) for name in models_in(arguments.work)},
+        "files": {row.title: row.file_name for row in chosen},
+        "methods": found,
+    }
+    command = f"python benchmarks/interaction.py evaluate --data {parts.layout}:DIR --work WORK"
+    if arguments.most:
+        (arguments.work / f"trial_{parts.layout}.json").write_bytes(to_json(content))
+        print(f"a trial on {arguments.most} images; no result was written")
+    else:
+        print(write(_result(parts.layout), command, json.loads(to_json(content))))
+
+
+def _evaluated(chosen: list[Row], parts: Parts, arguments: argparse.Namespace) -> Iterator[tuple[Row, dict[str, Any]]]:
+    options = (parts, arguments.work, arguments.most, arguments.again)
+    if arguments.workers == 1:
+        yield from ((row, evaluate_row(row, *options)) for row in chosen)
+        return
+    with ProcessPoolExecutor(arguments.workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        futures = [(row, pool.submit(evaluate_row, row, *options)) for row in chosen]
+        yield from ((row, future.result()) for row, future in futures)
+
+
+def _of_training(folder: Path) -> dict[str, Any]:
+    """What the tables say of a run."""
+    run = json.loads((folder / "training.json").read_text())
+    network, *_ = load_model(folder / "model.safetensors")
+    kept = ("method", "budget_cpu_s", "cpu_s", "epochs", "best_epoch", "peak_memory_mb")
+    return {
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        **{key: run[key] for key in kept},
+        "validation_mre": round(run["validation"]["val_mre"], 3),
+    }
+
+
+def table(arguments: argparse.Namespace) -> None:
+    for layout in FIGURES:
+        content = read(_result(layout))
+        if not content:
+            continue
+        print(f"{layout}, {content['data']['test']} test images, errors in {content['unit']}\n")
+        print("\n\n".join(tables(content)), "\n")
+        drawn = plot(arguments.work, layout, content)
+        if drawn:
+            print(drawn)
+
+
+def _result(layout: str) -> str:
+    return "interaction" if layout == "aasce" else f"interaction_{layout}"
 
 
 def _change(text: str) -> tuple[str, Any]:
@@ -51,8 +128,16 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--budget", type=float, default=1800, help="CPU seconds")
     one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the configuration")
     one.set_defaults(run=train)
-    for stage in (one,):
+    many = stages.add_parser("evaluate", help="evaluate every row that the networks in WORK allow")
+    many.add_argument("--most", type=int, help="of the test images, to try; no result is written then")
+    many.add_argument("--workers", type=int, default=1, help="processes; latencies are true with one alone")
+    many.add_argument("--again", action="store_true", help="also rows that are there, made of the same")
+    many.set_defaults(run=evaluate)
+    shown = stages.add_parser("table", help="print the results as markdown, and write plots to WORK")
+    shown.set_defaults(run=table)
+    for stage in (one, many):
         stage.add_argument("--data", required=True, help="aasce:DIR or isbi2015:DIR")
+    for stage in (one, many, shown):
         stage.add_argument("--work", type=Path, required=True, help="folder of the models")
     return parser
 
