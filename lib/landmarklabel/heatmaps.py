@@ -24,13 +24,19 @@ def from_map(points: torch.Tensor, stride: float) -> torch.Tensor:
     return (points + 0.5) * stride - 0.5
 
 
-def encode(points: torch.Tensor, size: tuple[int, int], sigma: float) -> torch.Tensor:
+def encode(
+    points: torch.Tensor,
+    size: tuple[int, int],
+    sigma: float,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> torch.Tensor:
     """Heat maps of points: an unnormalised Gaussian around each, its maximum 1 (FARNet, Eq. 1).
 
     Args:
         points: (..., 2), (x, y) in pixels of the map; not rounded. NaN gives an empty map.
         size: (W, H) of the maps.
         sigma: standard deviation in pixels of the map.
+        memory_format: ``channels_last`` for (B, K, H, W) beside such maps: mixed formats cost several times as much.
 
     Returns:
         (..., H, W), on the device and of the type of ``points``.
@@ -44,8 +50,10 @@ def encode(points: torch.Tensor, size: tuple[int, int], sigma: float) -> torch.T
     present = torch.isfinite(points).all(dim=-1)
     points = torch.where(present[..., None], points, torch.zeros_like(points))
     # A Gaussian is the product of one along x and one along y: H + W exponentials a map, not H times W.
-    rows = along(height, points[..., 1]) * present[..., None]
-    return rows[..., :, None] * along(width, points[..., 0])[..., None, :]
+    rows, columns = along(height, points[..., 1]) * present[..., None], along(width, points[..., 0])
+    if memory_format == torch.channels_last:  # a product has the format of its factors
+        rows, columns = (factor.transpose(-1, -2).contiguous().transpose(-1, -2) for factor in (rows, columns))
+    return rows[..., :, None] * columns[..., None, :]
 
 
 class DecoderConfig(BaseModel):

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from ..heatmaps import encode, to_map
-from .pixelwise import adaptive_wing, binary_cross_entropy, exponential_weighted_center, squared_error
+from .cross_entropy import binary_cross_entropy
+from .pixelwise import adaptive_wing, exponential_weighted_center, squared_error
 
 
 class LossConfig(BaseModel):
@@ -56,15 +57,18 @@ class HeatmapLoss(nn.Module):
         total = outputs[0].new_zeros((), dtype=torch.float32)
         for maps, stride in zip(outputs, self.strides, strict=True):
             height, width = maps.shape[-2:]
-            target = encode(to_map(points.float(), stride), (width, height), self.config.sigma)
-            per_map = self._pixelwise(maps.float(), target).mean(dim=(-2, -1))
+            formats = (torch.contiguous_format, torch.channels_last)
+            layout = next((f for f in formats if maps.is_contiguous(memory_format=f)), torch.contiguous_format)
+            target = encode(to_map(points.float(), stride), (width, height), self.config.sigma, layout)
+            per_map = self._per_map(maps.float(), target)
             total = total + (per_map * visible).sum() / visible.sum().clamp(min=1)
         return total
 
-    def _pixelwise(self, maps: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def _per_map(self, maps: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Mean loss (B, K) of each map."""
+        if self.config.name == "bce":
+            return binary_cross_entropy(maps, target)
         if self.config.name == "ewc":
-            return exponential_weighted_center(maps, target, self.config.alpha)
-        return _PLAIN[self.config.name](maps, target)
-
-
-_PLAIN = {"mse": squared_error, "adaptive_wing": adaptive_wing, "bce": binary_cross_entropy}
+            return exponential_weighted_center(maps, target, self.config.alpha).mean(dim=(-2, -1))
+        pixelwise = squared_error if self.config.name == "mse" else adaptive_wing
+        return pixelwise(maps, target).mean(dim=(-2, -1))

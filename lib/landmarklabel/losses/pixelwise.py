@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 
 
 def squared_error(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -16,11 +15,6 @@ def squared_error(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor
 def exponential_weighted_center(predicted: torch.Tensor, target: torch.Tensor, alpha: float = 40.0) -> torch.Tensor:
     """alpha^H (H - H')^2: errors count up to alpha times more near a landmark (FARNet, Eq. 3)."""
     return torch.exp(target * math.log(alpha)) * (predicted - target).square()
-
-
-def binary_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """-H log s - (1 - H) log (1 - s), s the sigmoid of the logits (interactive keypoints, Section 2.1)."""
-    return F.binary_cross_entropy_with_logits(logits, target, reduction="none")
 
 
 def adaptive_wing(
