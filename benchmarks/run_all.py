@@ -1,4 +1,4 @@
-"""Every benchmark, one after the other; some hours on two cores, most of them training.
+"""Every benchmark, one after the other; seven hours on two cores, most of them training.
 
     python benchmarks/run_all.py --data DIR
 
@@ -11,9 +11,19 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
+from clicks.methods import DEFAULT, METHODS, PUBLISHED
+
 HERE = Path(__file__).resolve().parent
+
+
+def clicks(data: str, work: str, methods: Iterable[str]) -> list[list[str]]:
+    """Train these, and evaluate all rows."""
+    there = ["--data", data, "--work", work]
+    trainings = [["interaction.py", "train", *there, "--method", name, "--budget", "1800"] for name in methods]
+    return [*trainings, ["interaction.py", "evaluate", *there], ["interaction.py", "table", "--work", work]]
 
 
 def main() -> None:
@@ -27,7 +37,8 @@ def main() -> None:
             ["farnet_vs_peers.py", "speed", *cephalograms],
             ["farnet_vs_peers.py", "accuracy", *cephalograms, "--minutes", "6"],
             ["isbi_over_http.py", *cephalograms, "--work", f"{work}/http"],
-            ["interaction.py", "--data", str(arguments.data / "aasce"), "--work", f"{work}/clicks"],
+            *clicks(f"aasce:{arguments.data / 'aasce'}", f"{work}/spines", METHODS),
+            *clicks(f"isbi2015:{arguments.data / 'isbi2015'}", f"{work}/cephalograms", (DEFAULT, PUBLISHED)),
         ):
             print("benchmarks/" + " ".join(command), flush=True)
             subprocess.run([sys.executable, str(HERE / command[0]), *command[1:]], check=True)
