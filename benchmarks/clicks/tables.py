@@ -46,20 +46,24 @@ def _errors(methods: Content, unit: str) -> str:
     first = next(iter(methods.values()))["refined"]
     noc, fr = (key for key in first if key != "mre_by_clicks")
     targets = list(first[noc])
-    target = targets[0]
     seconds = any("seconds" in row for row in methods.values())
-    header = ["", *_clicks_named(), *_at(noc, targets), f"{fr}@{target}", *(["a click"] if seconds else [])]
+    header = ["", *_clicks_named(), *_at(noc, targets), f"{fr}@{targets[0]}", *(["a click"] if seconds else [])]
     digits = 2 if unit == "mm" else 1
     lines = []
     for title, row in methods.items():
-        part = row["refined"]
-        cells = [f"{part['mre_by_clicks'][click]:.{digits}f}" for click in _SHOWN_CLICKS]
-        cells += [f"{value:.2f}" for value in part[noc].values()]
-        cells.append(f"{part[fr][target]:.2f} %")
+        lines.append([title, *_figures(row["refined"], digits)])
         if seconds:
-            cells.append(f"{1000 * row['seconds']['click']:.0f} ms")
-        lines.append([title, *cells])
+            lines[-1].append(f"{1000 * row['seconds']['click']:.3g} ms")
+        if title in _BY_HAND:
+            lines.append([f"{title}, its first answer by hand", *_figures(row["manual_revision"], digits)])
+            lines[-1] += [""] * seconds
     return _markdown(header, lines)
+
+
+def _figures(part: Content, digits: int) -> list[str]:
+    noc, fr = (part[key] for key in part if key != "mre_by_clicks")
+    errors = [f"{part['mre_by_clicks'][click]:.{digits}f}" for click in _SHOWN_CLICKS]
+    return [*errors, *(f"{value:.2f}" for value in noc.values()), f"{next(iter(fr.values())):.2f} %"]
 
 
 def _clicks_named() -> list[str]:
