@@ -22,7 +22,7 @@ def binary_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Te
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """log(1 + exp x) - H x, whose derivative is s(x) - H: both in few passes over memory, the second partly in place."""
+    """log(1 + exp x) - H x, whose derivative is s(x) - H: in few passes over memory."""
 
     @staticmethod
     def forward(ctx: Any, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -75,10 +75,11 @@ class ClickMix(nn.Module):
         if previous is None:
             return self._convolve(maps, hints)
         given = (previous.amax(dim=(0, 2, 3)) > 0).nonzero()[:, 0]
+        if not len(given):
+            return self._convolve(maps, hints)
+        shown = previous[:, given]
         if stride > 1:
-            shown = F.interpolate(previous[:, given], maps.shape[-2:], mode="bilinear", align_corners=False)
-        else:
-            shown = previous[:, given]
+            shown = F.interpolate(shown, maps.shape[-2:], mode="bilinear", align_corners=False)
         return self._convolve(torch.cat([shown, maps], dim=1), torch.cat([given, hints]))
 
     def _convolve(self, maps: torch.Tensor, channels: torch.Tensor) -> torch.Tensor:
