@@ -4,11 +4,13 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
 from landmarklabel.heatmaps import encode
 from landmarklabel.losses import HeatmapLoss, LossConfig
+from landmarklabel.losses.cross_entropy import binary_cross_entropy
 from landmarklabel.losses.pixelwise import adaptive_wing, exponential_weighted_center, squared_error
 
 predictions = st.floats(-1, 2, width=32)
@@ -87,3 +89,29 @@ def test_a_batch_without_any_landmark_costs_nothing() -> None:
     total = HeatmapLoss(LossConfig(sigma=2), (1,))([maps], torch.full((1, 2, 2), math.nan))
     total.backward()
     assert total.item() == 0
+
+
+def test_cross_entropy_and_its_gradient() -> None:
+    """Against PyTorch's own, also for logits that are certain; and the gradient against differences."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 5, 6, generator=generator, dtype=torch.double) * 30
+    target = torch.rand(2, 3, 5, 6, generator=generator, dtype=torch.double)
+    expected = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=(-2, -1))
+    assert torch.allclose(binary_cross_entropy(logits, target), expected, rtol=1e-8)
+    small = (logits / 30).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: binary_cross_entropy(x, target), small)
+
+
+@pytest.mark.parametrize("name", ["ewc", "mse", "adaptive_wing", "bce"])
+def test_how_maps_lie_in_memory_does_not_matter(name: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    maps, points = torch.randn(2, 3, 16, 24, generator=generator), torch.rand(2, 3, 2, generator=generator) * 16
+    loss = HeatmapLoss(LossConfig.model_validate({"name": name, "sigma": 3}), (1,))
+    seen = []
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        given = maps.clone(memory_format=memory_format).requires_grad_()
+        value = loss([given], points)
+        value.backward()
+        assert given.grad is not None
+        seen.append((value.detach(), given.grad))
+    torch.testing.assert_close(seen[0], seen[1])

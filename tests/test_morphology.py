@@ -1,6 +1,7 @@
 """The morphology-aware loss: which distances and angles are chosen, and what the loss is of given maps."""
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 
 from landmarklabel.heatmaps import encode
 from landmarklabel.losses import MorphologyConfig, MorphologyLoss, MorphologySets, isotropic, morphology_sets
-from landmarklabel.losses.morphology_sets import all_pairs, angle_spread, distance_spread, near_triplets
+from landmarklabel.losses.morphology_sets import angle_spread, distance_spread, near_arms
 from landmarklabel.protocol import Protocol, load_protocol
 
 SIGMA = 4.0
@@ -29,12 +30,14 @@ def shapes(rng: np.random.Generator) -> np.ndarray:
 
 def test_spreads_are_those_of_equation_2(shapes: np.ndarray) -> None:
     """Against the formulas written out, image by image."""
-    for (m, n), spread in zip(all_pairs(6), distance_spread(shapes, all_pairs(6)), strict=True):
+    pairs, spreads = distance_spread(shapes)
+    assert {frozenset(pair) for pair in pairs.tolist()} == {frozenset(pair) for pair in combinations(range(6), 2)}
+    for (m, n), spread in zip(pairs, spreads, strict=True):
         lengths = [math.dist(s[m], s[n]) for s in shapes if np.isfinite(s[[m, n]]).all()]
         assert spread == pytest.approx(np.std(lengths))
-    triplets = near_triplets(shapes)
+    triplets, spreads = angle_spread(shapes, near_arms(shapes))
     assert len({(frozenset((a, c)), b) for a, b, c in triplets.tolist()}) == len(triplets) == 6 * 10
-    for (a, b, c), spread in zip(triplets, angle_spread(shapes, triplets), strict=True):
+    for (a, b, c), spread in zip(triplets, spreads, strict=True):
         there = [s for s in shapes if np.isfinite(s[[a, b, c]]).all()]
         turns = [complex(*(s[c] - s[b])) / complex(*(s[a] - s[b])) for s in there]
         mean = np.mean([turn / abs(turn) for turn in turns])
@@ -89,12 +92,14 @@ def test_many_landmarks_stay_within_the_limit(monkeypatch: pytest.MonkeyPatch, r
     """Arms lead to the nearest then, and the candidates are as many as the limit allows."""
     line = np.stack([np.arange(40.0), np.zeros(40)], axis=1) + rng.normal(0, 0.01, (5, 40, 2))
     monkeypatch.setattr(morphology_sets, "MOST_TRIPLETS", 40 * 6)
-    triplets = near_triplets(line)
-    assert len(triplets) == 40 * 6  # four arms each
-    assert np.abs(triplets[:, [0, 2]] - triplets[:, 1:2])[20 * 6 : 21 * 6].max() == 2
+    arms = near_arms(line)
+    assert arms.shape == (40, 4)  # six angles each
+    assert set(arms[20]) == {18, 19, 21, 22}
     monkeypatch.setattr(morphology_sets, "MOST_TRIPLETS", 250_000)
-    assert len(near_triplets(np.zeros((1, 68, 2)))) == 68 * 67 * 66 // 2
-    assert len(near_triplets(np.zeros((1, 720, 2)))) <= 250_000
+    assert len(angle_spread(line, near_arms(line))[1]) == 40 * 39 * 38 // 2
+    assert near_arms(np.zeros((1, 68, 2))).shape == (68, 67)
+    arms = near_arms(np.zeros((1, 720, 2))).shape[1]
+    assert 720 * arms * (arms - 1) / 2 <= 250_000
 
 
 def test_isotropic_points_know_the_stretch() -> None:

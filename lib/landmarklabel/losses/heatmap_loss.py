@@ -57,8 +57,8 @@ class HeatmapLoss(nn.Module):
         total = outputs[0].new_zeros((), dtype=torch.float32)
         for maps, stride in zip(outputs, self.strides, strict=True):
             height, width = maps.shape[-2:]
-            formats = (torch.contiguous_format, torch.channels_last)
-            layout = next((f for f in formats if maps.is_contiguous(memory_format=f)), torch.contiguous_format)
+            last = maps.is_contiguous(memory_format=torch.channels_last)
+            layout = torch.channels_last if last else torch.contiguous_format
             target = encode(to_map(points.float(), stride), (width, height), self.config.sigma, layout)
             per_map = self._per_map(maps.float(), target)
             total = total + (per_map * visible).sum() / visible.sum().clamp(min=1)

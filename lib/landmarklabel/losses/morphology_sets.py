@@ -5,6 +5,7 @@ Points here are isotropic: (x, y) of equal scale; see :func:`isotropic`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Literal
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ..protocol import Protocol
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
 #: No more triplets than this are looked at: beyond it, the arms of an angle lead to the nearest landmarks only. All
 #: angles between 80 landmarks are fewer.
@@ -85,12 +87,13 @@ class MorphologySets(BaseModel):
         """
         if config.criterion == "adjacent":
             return cls(pairs=tuple(_edges(protocol)), triplets=tuple(_corners(protocol)))
-        pairs, triplets = all_pairs(points.shape[1]), near_triplets(points)
-        kept = _chosen(distance_spread(points, pairs), config, config.distance_threshold)
-        kept_triplets = _chosen(angle_spread(points, triplets), config, config.angle_threshold)
+        pairs, spread = distance_spread(points)
+        kept = pairs[_chosen(spread, config, config.distance_threshold)]
+        triplets, spread = angle_spread(points, near_arms(points))
+        kept_triplets = triplets[_chosen(spread, config, config.angle_threshold)]
         return cls(
-            pairs=tuple((int(a), int(b)) for a, b in pairs[kept]),
-            triplets=tuple((int(a), int(b), int(c)) for a, b, c in triplets[kept_triplets]),
+            pairs=tuple((int(a), int(b)) for a, b in kept),
+            triplets=tuple((int(a), int(b), int(c)) for a, b, c in kept_triplets),
         )
 
 
@@ -104,65 +107,82 @@ def isotropic(points: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
     return points * (unit / unit.prod(dim=-1, keepdim=True).sqrt())[:, None]
 
 
-def all_pairs(landmarks: int) -> NDArray[np.intp]:
-    """Every pair (P, 2) of landmarks."""
-    return np.stack(np.triu_indices(landmarks, 1), axis=1)
-
-
-def near_triplets(points: Array) -> NDArray[np.intp]:
-    """Triplets (T, 3), (arm, vertex, arm), each angle once.
-
-    All of them as long as they are no more than :data:`MOST_TRIPLETS`; else those whose arms lead to the landmarks that
-    are, on the mean, nearest to the vertex: as many as keeps within it.
+def distance_spread(points: Array) -> tuple[Indices, Array]:
+    """Standard deviation S_d (Eq. 2) over the images of the distance of every pair.
 
     Args:
-        points: (N, K, 2), isotropic.
+        points: (N, K, 2), isotropic, NaN absent.
+
+    Returns:
+        pairs (P, 2) and their spread (P,); inf where a pair is too rarely there.
+    """
+    plane = _complex(points)
+    spread, count = [], []
+    for index, vertex in enumerate(plane):
+        lengths = np.abs(plane[index + 1 :] - vertex)
+        present = np.isfinite(lengths)
+        number = np.maximum(present.sum(axis=1), 1)
+        mean = np.where(present, lengths, 0.0).sum(axis=1) / number
+        square = np.where(present, (lengths - mean[:, None]) ** 2, 0.0).sum(axis=1) / number
+        spread.append(np.sqrt(square))
+        count.append(present.sum(axis=1))
+    pairs = np.stack(np.triu_indices(len(plane), 1), axis=1)
+    return pairs, _where_frequent(np.concatenate(spread), np.concatenate(count))
+
+
+def near_arms(points: Array) -> Indices:
+    """To which landmarks (K, A) the arms of angles at each landmark lead, nearest first.
+
+    To all others as long as that makes no more than :data:`MOST_TRIPLETS` angles; else to those that are, on the mean,
+    nearest: as many as keeps within it.
+
+    Args:
+        points: (N, K, 2), isotropic, NaN absent.
     """
     landmarks = points.shape[1]
-    arms = min(landmarks - 1, int((1 + np.sqrt(1 + 8 * MOST_TRIPLETS / landmarks)) / 2))
-    if arms < 2:
-        return np.zeros((0, 3), dtype=np.intp)
-    nearest = np.argsort(_mean_distances(points), axis=1, kind="stable")[:, :arms]
-    first, second = np.triu_indices(arms, 1)
-    vertex = np.broadcast_to(np.arange(landmarks)[:, None], (landmarks, len(first)))
-    return np.stack([nearest[:, first], vertex, nearest[:, second]], axis=-1).reshape(-1, 3)
+    arms = min(landmarks - 1, int((1 + math.sqrt(1 + 8 * MOST_TRIPLETS / landmarks)) / 2))
+    plane = _complex(points)
+    nearest = []
+    for index, vertex in enumerate(plane):
+        lengths = np.abs(plane - vertex)
+        present = np.isfinite(lengths)
+        mean = np.where(present, lengths, 0.0).sum(axis=1) / np.maximum(present.sum(axis=1), 1)
+        mean[~present.any(axis=1)] = np.inf
+        mean[index] = -1.0
+        nearest.append(np.argsort(mean, kind="stable")[1 : arms + 1])
+    return np.array(nearest)
 
 
-def distance_spread(points: Array, pairs: NDArray[np.intp]) -> Array:
-    """Standard deviation S_d (Eq. 2) over the images of the distance of each pair; inf where it is too rarely there.
-
-    Args:
-        points: (N, K, 2), isotropic, NaN absent.
-        pairs: (P, 2).
-    """
-    parts = []
-    for some in _chunks(pairs, len(points)):
-        distances = np.linalg.norm(points[:, some[:, 0]] - points[:, some[:, 1]], axis=-1)
-        mean, count = _mean(distances)
-        square, _ = _mean((distances - mean) ** 2)
-        parts.append((np.sqrt(square), count))
-    return _where_frequent(parts)
-
-
-def angle_spread(points: Array, triplets: NDArray[np.intp]) -> Array:
-    """Circular standard deviation S_a (Eq. 2) over the images of each triplet's angle, in radians; inf likewise.
+def angle_spread(points: Array, arms: Indices) -> tuple[Indices, Array]:
+    """Circular standard deviation S_a (Eq. 2) over the images of the angle between any two arms of a landmark.
 
     Args:
         points: (N, K, 2), isotropic, NaN absent.
-        triplets: (T, 3), (arm, vertex, arm).
+        arms: (K, A), to which landmarks they lead.
+
+    Returns:
+        triplets (T, 3), (arm, vertex, arm), each angle once, and their spread (T,) in radians; inf where one is too
+        rarely there.
     """
-    parts = []
-    for some in _chunks(triplets, len(points)):
-        arm, other = (points[:, some[:, i]] - points[:, some[:, 1]] for i in (0, 2))
-        angle = np.arctan2(_cross(arm, other), (arm * other).sum(axis=-1))
-        x, count = _mean(np.cos(angle))
-        y, _ = _mean(np.sin(angle))
-        length = np.clip(x**2 + y**2, 1e-300, 1.0)
-        parts.append((np.sqrt(-np.log(length)), count))
-    return _where_frequent(parts)
+    plane = _complex(points)
+    first, second = np.triu_indices(arms.shape[1], 1)
+    spread, count = [], []
+    for vertex, ends in zip(plane, arms, strict=True):
+        directions = plane[ends] - vertex
+        present = np.isfinite(directions)
+        directions[~present] = 0.0
+        directions /= np.maximum(np.abs(directions), 1e-12)
+        # The mean over the images of the unit vector of every angle at once: a product of directions.
+        number = (present.astype(float) @ present.T)[first, second]
+        mean = (directions.conj() @ directions.T)[first, second] / np.maximum(number, 1)
+        spread.append(np.sqrt(-np.log(np.clip(np.abs(mean) ** 2, 1e-300, 1.0))))
+        count.append(number)
+    vertices = np.broadcast_to(np.arange(len(plane))[:, None], (len(plane), len(first)))
+    triplets = np.stack([arms[:, first], vertices, arms[:, second]], axis=-1).reshape(-1, 3)
+    return triplets, _where_frequent(np.concatenate(spread), np.concatenate(count))
 
 
-def _chosen(spread: Array, config: MorphologyConfig, threshold: float | None) -> NDArray[np.intp]:
+def _chosen(spread: Array, config: MorphologyConfig, threshold: float | None) -> Indices:
     """Positions of those that the criterion takes, in order."""
     known = np.isfinite(spread)
     if config.criterion == "threshold":
@@ -190,40 +210,10 @@ def _corners(protocol: Protocol) -> Iterator[tuple[int, int, int]]:
         yield from zip(around[:-2], around[1:-1], around[2:], strict=True)
 
 
-def _chunks(items: NDArray[np.intp], images: int) -> Iterator[NDArray[np.intp]]:
-    """Parts of a list so small that a number an image and item takes some 32 MB."""
-    step = max(1, 4_000_000 // max(1, images))
-    for start in range(0, len(items), step):
-        yield items[start : start + step]
+def _complex(points: Array) -> NDArray[np.complex128]:
+    """Points (N, K, 2) as numbers x + iy, (K, N); NaN absent."""
+    return np.ascontiguousarray((points[..., 0] + 1j * points[..., 1]).T)
 
 
-def _mean(values: Array) -> tuple[Array, NDArray[np.intp]]:
-    """Mean over the images (N, M) to (M,) of what is there, and how often it is."""
-    present = np.isfinite(values)
-    count = present.sum(axis=0)
-    return np.where(present, values, 0.0).sum(axis=0) / np.maximum(count, 1), count
-
-
-def _where_frequent(parts: list[tuple[Array, NDArray[np.intp]]]) -> Array:
-    if not parts:
-        return np.zeros(0)
-    spread, count = (np.concatenate(some) for some in zip(*parts, strict=True))
-    return np.where(count >= max(1.0, count.max() / 2), spread, np.inf)
-
-
-def _mean_distances(points: Array) -> Array:
-    """(K, K) between landmarks over the images; inf to itself and where two are never there together."""
-    total = np.zeros((points.shape[1],) * 2)
-    count = np.zeros_like(total)
-    for shape in points:
-        distances = np.linalg.norm(shape[:, None] - shape[None], axis=-1)
-        present = np.isfinite(distances)
-        total += np.where(present, distances, 0.0)
-        count += present
-    mean = np.where(count > 0, total / np.maximum(count, 1), np.inf)
-    np.fill_diagonal(mean, np.inf)
-    return mean
-
-
-def _cross(a: Array, b: Array) -> Array:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+def _where_frequent(spread: Array, count: Array) -> Array:
+    return np.where(count >= max(1.0, count.max(initial=0) / 2), spread, np.inf)
