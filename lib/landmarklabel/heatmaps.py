@@ -56,6 +56,20 @@ def encode(
     return rows[..., :, None] * columns[..., None, :]
 
 
+def distribution_as_heatmaps(logits: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Distributions over the pixels of maps, scaled so that the surest that was trained has height 1.
+
+    Args:
+        logits: (..., H, W); the softmax over the pixels of a map is its distribution.
+        sigma: of the Gaussians, in pixels of the map, that the distributions were trained to be.
+
+    Returns:
+        (..., H, W); of sum ``2 pi sigma^2``.
+    """
+    height, width = logits.shape[-2:]
+    return logits.float().flatten(-2).softmax(dim=-1).unflatten(-1, (height, width)) * (2 * math.pi * sigma**2)
+
+
 class DecoderConfig(BaseModel):
     """How points are read off heat maps.
 

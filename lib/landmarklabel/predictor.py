@@ -232,7 +232,7 @@ class Predictor:
     @torch.inference_mode()
     def _run(self, images: torch.Tensor) -> torch.Tensor:
         """Finest heat maps (B, K, H, W) of images (B, H, W)."""
-        return self.network(self._inputs(images))[-1]
+        return self.config.loss.heatmaps(self.network(self._inputs(images))[-1])
 
     def _inputs(self, images: torch.Tensor) -> torch.Tensor:
         inputs = to_network(images.to(self.device), self.network.normalisation)

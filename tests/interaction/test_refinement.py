@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from landmarklabel.errors import LabelError
-from landmarklabel.interaction.gaussian import Gaussian
+from landmarklabel.interaction.belief import Belief
+from landmarklabel.interaction.lowrank import LowRankGaussian
 from landmarklabel.interaction.posterior import Posterior
 from landmarklabel.interaction.refinement import by_gain, refine, within
 from landmarklabel.landmarks import Status
@@ -14,7 +15,8 @@ from landmarklabel.protocol import Protocol
 def some_posterior(seed: int = 0, count: int = 3) -> Posterior:
     rng = np.random.default_rng(seed)
     factor = rng.normal(size=(2 * count, 2 * count))
-    return Posterior(Gaussian(rng.uniform(10, 50, (count, 2)), factor @ factor.T + 0.1 * np.eye(2 * count)))
+    covariance = factor @ factor.T + 0.1 * np.eye(2 * count)
+    return Posterior(LowRankGaussian.from_covariance(rng.uniform(10, 50, (count, 2)), covariance))
 
 
 def test_what_was_placed_is_kept_to_the_last_digit(triangle: Protocol) -> None:
@@ -62,14 +64,18 @@ def test_contradictions(triangle: Protocol) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_the_best_next_click_is_the_one_that_leaves_least(seed: int) -> None:
     """Each is tried: the variance of all landmarks that is left when it is known."""
-    known = some_posterior(seed, count=7).prior
-    left = [np.trace(known.observe([index], known.mean[[index]]).covariance) for index in range(7)]
+    posterior = some_posterior(seed, count=7)
+    prior = posterior.prior
+    left = [np.trace(prior.observe([index], prior.mean[[index]]).covariance) for index in range(7)]
+    known = posterior.given(np.empty(0, dtype=np.intp), np.empty((0, 2)))
     assert by_gain(known).tolist() == np.argsort(left).tolist()
+    fall = float(np.trace(prior.covariance)) - np.array(left)
+    np.testing.assert_allclose(known.gains(), fall, rtol=1e-4)
 
 
 def test_confidence_is_a_probability() -> None:
     """Against samples, for a landmark whose two variances are equal."""
-    known = Gaussian(np.zeros((1, 2)), 4 * np.eye(2))
+    known = Belief.independent(np.zeros((1, 2)), 4 * np.eye(2)[None])
     samples = np.random.default_rng(0).multivariate_normal([0, 0], 4 * np.eye(2), 200_000)
     for tolerance in (1.0, 3.0):
         share = np.mean(np.linalg.norm(samples, axis=1) <= tolerance)

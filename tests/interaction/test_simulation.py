@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from outlines import LANDMARKS, SIZE, outlines
 
-from landmarklabel.interaction.gaussian import Gaussian
+from landmarklabel.interaction.belief import Belief
 from landmarklabel.interaction.posterior import Posterior
 from landmarklabel.interaction.refiners import Unmoved
 from landmarklabel.interaction.shape_prior import ShapePrior
@@ -12,11 +12,17 @@ from landmarklabel.interaction.simulation import Reader, as_asked, at_random, si
 from landmarklabel.metrics import manual_revision, radial_errors
 
 
+def each(variances: np.ndarray) -> np.ndarray:
+    """(K, 2, 2), alike in both directions."""
+    return np.asarray(variances, dtype=np.float64)[:, None, None] * np.eye(2)
+
+
 def scattered(count: int, seed: int = 0) -> tuple[Unmoved, np.ndarray]:
     """A prediction whose errors and stated variances are all different, and the truth."""
     rng = np.random.default_rng(seed)
     truth = rng.uniform(0, 100, (count, 2))
-    return Unmoved(Gaussian(truth + rng.normal(0, 5, (count, 2)), np.diag(rng.uniform(1, 50, 2 * count)))), truth
+    first = Belief.independent(truth + rng.normal(0, 5, (count, 2)), each(rng.uniform(1, 50, count)))
+    return Unmoved(first), truth
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +82,7 @@ def test_revising_what_does_not_move_is_manual_revision() -> None:
 def test_the_worst_is_the_worst_in_millimetres() -> None:
     """Off by 3 pixels of 1 mm, and by 2 pixels of 2 mm."""
     truth = np.zeros((2, 2))
-    refiner = Unmoved(Gaussian(np.array([[3.0, 0.0], [0.0, 2.0]]), np.eye(4)))
+    refiner = Unmoved(Belief.independent(np.array([[3.0, 0.0], [0.0, 2.0]]), each(np.ones(2))))
     orders = [simulate(refiner, truth, 2, Reader(), np.random.default_rng(0), s).clicked for s in ((1, 1), (1, 2))]
     assert [order.tolist() for order in orders] == [[0, 1], [1, 0]]
 
@@ -92,6 +98,6 @@ def test_the_tool_asks_for_what_it_is_least_sure_of() -> None:
 def test_deviations_are_of_what_was_not_placed() -> None:
     """In units of the stated deviation: off by 6 with one of 3 is 2; of a landmark that is placed nothing is asked."""
     truth = np.array([[0.0, 0.0], [10.0, 10.0], [np.nan, np.nan]])
-    first = Gaussian(np.array([[6.0, 0.0], [10.0, 15.0], [1.0, 1.0]]), np.diag([9.0, 9, 25, 25, 1, 1]))
+    first = Belief.independent(np.array([[6.0, 0.0], [10.0, 15.0], [1.0, 1.0]]), each([9.0, 25, 1]))
     revision = simulate(Unmoved(first), truth, 2, Reader(), np.random.default_rng(0))
     np.testing.assert_allclose(revision.deviations, [[2, 1, np.nan], [np.nan, 1, np.nan], [np.nan] * 3])

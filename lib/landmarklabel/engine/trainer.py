@@ -231,7 +231,7 @@ class Trainer:
             self.network.strides[-1],
             self.config.loss.sigma,
             self.config.decoder,
-            output_transform=lambda output: (output["pred"][-1], *output["label"]),
+            output_transform=lambda output: (self.config.loss.heatmaps(output["pred"][-1]), *output["label"]),
         )
         self.metric.attach(self.evaluator, "val_mre")
         self.trainer = SupervisedTrainer(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-
-Array = NDArray[np.float64]
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -16,20 +14,20 @@ class MapEvidence:
     """For each landmark a likelihood over the plane: some pixels of a heat map, and the same floor everywhere.
 
     Attributes:
-        places: (K, P, 2), centres of pixels that stand out, (x, y) in pixels of the image.
+        places: (K, P, 2), centres of pixels that stand out, (x, y) in pixels of the image, 64-bit floats.
         weights: (K, P), by how much more likely than the floor each is; 0 does not count.
         pixel: (2,), size of a map's pixel in image pixels.
     """
 
-    places: Array
-    weights: Array
-    pixel: Array
+    places: torch.Tensor
+    weights: torch.Tensor
+    pixel: torch.Tensor
 
     @classmethod
     def from_maps(
-        cls, maps: torch.Tensor, scale: Array, offset: Array, sharpness: float, floor: float, most: int = 256
+        cls, maps: torch.Tensor, scale: ArrayLike, offset: ArrayLike, sharpness: float, floor: float, most: int = 256
     ) -> MapEvidence:
-        """The pixels that stand out of heat maps.
+        """The pixels that stand out of heat maps, on the device where they are.
 
         Args:
             maps: (K, H, W); what is below 0 counts as 0.
@@ -40,33 +38,40 @@ class MapEvidence:
         """
         count, height, width = maps.shape
         values, positions = maps.reshape(count, -1).topk(min(most, height * width), dim=1)
-        weights = (values.double().cpu().numpy().clip(0) / floor) ** sharpness
-        at = positions.cpu().numpy()
-        places = np.stack([at % width, at // width], axis=-1) * scale + offset
-        return cls(places, weights, np.abs(np.asarray(scale, dtype=np.float64)))
+        weights = (values.double().clamp(min=0) / floor) ** sharpness
+        steps = torch.as_tensor(scale, dtype=torch.float64, device=maps.device)
+        first = torch.as_tensor(offset, dtype=torch.float64, device=maps.device)
+        at = torch.stack([positions % width, positions // width], dim=-1).double()
+        return cls(at * steps + first, weights, steps.abs())
 
-    def only(self, indices: NDArray[np.intp]) -> MapEvidence:
-        """That of some landmarks."""
+    def only(self, indices: torch.Tensor) -> MapEvidence:
+        """That of some landmarks (C,)."""
         return MapEvidence(self.places[indices], self.weights[indices], self.pixel)
 
-    def multiply(self, mean: Array, covariance: Array) -> tuple[Array, Array, Array]:
+    @property
+    def bytes(self) -> int:
+        """How much memory it takes."""
+        return sum(part.element_size() * part.nelement() for part in (self.places, self.weights))
+
+    def multiply(self, mean: torch.Tensor, covariance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Each landmark's normal distribution times its likelihood: the moments of the product.
 
         Args:
-            mean: (K, 2) and covariance: (K, 2, 2) of each landmark, in image pixels.
+            mean: (..., K, 2) and covariance: (..., K, 2, 2) of each landmark, in image pixels.
 
         Returns:
-            log of the total (K,), mean (K, 2) and covariance (K, 2, 2).
+            log of the total (..., K), mean (..., K, 2) and covariance (..., K, 2, 2).
         """
-        within = np.diag(self.pixel**2 / 12)  # a pixel is a square, not a point
-        precision = np.linalg.inv(covariance + within)
-        offset = self.places - mean[:, None]
-        distance = np.einsum("kpi,kij,kpj->kp", offset, precision, offset)
-        scale = self.pixel.prod() * np.sqrt(np.linalg.det(precision)) / (2 * np.pi)
-        parts = self.weights * scale[:, None] * np.exp(-distance / 2)
-        total = 1 + parts.sum(1)
-        parts /= total[:, None]
-        moved = np.einsum("kp,kpi->ki", parts, offset)
-        spread = np.einsum("kp,kpi,kpj->kij", parts, offset, offset) + parts.sum(1)[:, None, None] * within
-        spread += covariance / total[:, None, None] - moved[:, :, None] * moved[:, None]
-        return np.log(total), mean + moved, spread
+        within = torch.diag(self.pixel**2 / 12)  # a pixel is a square, not a point
+        precision = torch.linalg.inv(covariance + within)
+        offset = self.places - mean[..., None, :]
+        distance = ((offset @ precision) * offset).sum(dim=-1)
+        scale = self.pixel.prod() * torch.linalg.det(precision).sqrt() / (2 * math.pi)
+        parts = self.weights * scale[..., None] * torch.exp(-distance / 2)
+        total = 1 + parts.sum(dim=-1)
+        parts = parts / total[..., None]
+        weighted = (parts[..., None] * offset).transpose(-1, -2)
+        moved = weighted.sum(dim=-1)
+        spread = weighted @ offset + parts.sum(dim=-1)[..., None, None] * within
+        spread = spread + covariance / total[..., None, None] - moved[..., :, None] * moved[..., None, :]
+        return total.log(), mean + moved, spread

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import LabelError, listed
 from ..landmarks import LandmarkSet, Status
 from ..protocol import Protocol
-from .gaussian import Gaussian
+from .belief import Belief
 from .posterior import Posterior
 
 Array = NDArray[np.float64]
@@ -80,7 +80,7 @@ def refine(
     return Refinement(landmarks, tuple(protocol.labels[index] for index in order))
 
 
-def within(known: Gaussian, tolerance: float) -> Array:
+def within(known: Belief, tolerance: float) -> Array:
     """(K,), the probability that each landmark is no farther than ``tolerance`` from its mean.
 
     For a normal distribution whose two variances are their mean; exact where they are equal.
@@ -89,10 +89,6 @@ def within(known: Gaussian, tolerance: float) -> Array:
     return np.asarray(1 - np.exp(-(tolerance**2) / (2 * np.maximum(variance, 1e-12))))
 
 
-def by_gain(known: Gaussian) -> NDArray[np.intp]:
+def by_gain(known: Belief) -> NDArray[np.intp]:
     """Landmarks, first the one of which to know the place would lower the variance of all the most."""
-    count = len(known)
-    across = known.covariance.reshape(count, 2, count, 2).transpose(0, 2, 1, 3)  # (K, K, 2, 2), of point to point
-    own = np.linalg.inv(known.of_points() + 1e-9 * np.eye(2))
-    gain = np.einsum("kjab,kac,kjcb->k", across, own, across)
-    return np.argsort(-gain, kind="stable")
+    return np.argsort(-known.gains(), kind="stable")

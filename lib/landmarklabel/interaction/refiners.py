@@ -6,13 +6,14 @@ those that ask a network for a pass per click, and the one that moves nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .gaussian import Gaussian
+from .belief import Belief
+from .lowrank import LowRankGaussian
 from .posterior import Posterior, PosteriorConfig
 
 if TYPE_CHECKING:  # the predictor reads maps for a posterior, and so knows this package
@@ -23,22 +24,11 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 
-class Known(Protocol):
-    """Where the landmarks of an image are believed to be, in its pixels."""
-
-    @property
-    def mean(self) -> Array:
-        """(K, 2)."""
-
-    def of_points(self) -> Array:
-        """(K, 2, 2), the covariance of each landmark by itself."""
-
-
 class Refiner(Protocol):
     """Whatever moves landmarks when some are placed."""
 
-    def given(self, indices: Indices, points: Array, noise: float = 0.0, absent: Indices | None = None) -> Known:
-        """What is known once some landmarks are placed; see :meth:`~.posterior.Posterior.given`."""
+    def given(self, indices: Indices, points: Array, noise: float = 0.0, absent: Indices | None = None) -> Belief:
+        """What is believed once some landmarks are placed; see :meth:`~.posterior.Posterior.given`."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +39,12 @@ class Unmoved:
         first: the prediction.
     """
 
-    first: Gaussian
+    first: Belief
 
-    def given(self, indices: Indices, points: Array, noise: float = 0.0, absent: Indices | None = None) -> Gaussian:
+    def given(self, indices: Indices, points: Array, noise: float = 0.0, absent: Indices | None = None) -> Belief:
         mean = self.first.mean.copy()
         mean[indices] = points
-        return Gaussian(mean, self.first.covariance)
+        return replace(self.first, mean=mean)
 
     @classmethod
     def of_network(cls, predictor: Predictor, size: tuple[int, int]) -> Unmoved:
@@ -74,7 +64,7 @@ class ClickedNetwork:
     predictor: Predictor
     size: tuple[int, int]
 
-    def given(self, indices: Indices, points: Array, noise: float = 0.0, absent: Indices | None = None) -> Gaussian:
+    def given(self, indices: Indices, points: Array, noise: float = 0.0, absent: Indices | None = None) -> Belief:
         self.predictor.set_clicks(_clicks(len(self.predictor.protocol), indices, points))
         return _by_confidence(self.predictor, self.size)
 
@@ -90,10 +80,10 @@ class ClickedPosterior:
     """
 
     predictor: Predictor
-    prior: Gaussian
+    prior: LowRankGaussian
     config: PosteriorConfig
 
-    def given(self, indices: Indices, points: Array, noise: float = 0.0, absent: Indices | None = None) -> Known:
+    def given(self, indices: Indices, points: Array, noise: float = 0.0, absent: Indices | None = None) -> Belief:
         self.predictor.set_clicks(_clicks(len(self.predictor.protocol), indices, points))
         evidence = self.predictor.evidence(self.config)
         return Posterior(self.prior, evidence, self.config).given(indices, points, noise, absent)
@@ -108,7 +98,7 @@ def _clicks(count: int, indices: Indices, points: Array) -> Array | None:
     return clicks
 
 
-def _by_confidence(predictor: Predictor, size: tuple[int, int]) -> Gaussian:
+def _by_confidence(predictor: Predictor, size: tuple[int, int]) -> Belief:
     """A network's own decoding, with the spread that the heights of its peaks stand for.
 
     A peak of height c says: with probability c the landmark is here, within the width of the peak, and else anywhere
@@ -119,4 +109,5 @@ def _by_confidence(predictor: Predictor, size: tuple[int, int]) -> Gaussian:
     longer = max(predictor.config.input.size)
     here = (predictor.config.loss.sigma * max(size) / longer) ** 2
     anywhere = np.array(size, dtype=np.float64) ** 2 / 12
-    return Gaussian(landmarks.points.copy(), np.diag((sure * here + (1 - sure) * anywhere).reshape(-1)))
+    variances = sure * here + (1 - sure) * anywhere
+    return Belief.independent(landmarks.points.copy(), variances[:, :, None] * np.eye(2))

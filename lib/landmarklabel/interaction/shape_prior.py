@@ -8,14 +8,17 @@ speaks, with many the labels do. It is the mean of an inverse Wishart posterior,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import chi2
 
 from ..errors import LabelError
 from .gaussian import Gaussian, coordinates
+from .lowrank import LowRankGaussian
 
 Array = NDArray[np.float64]
 
@@ -71,16 +74,22 @@ class ShapePrior:
         shapes = np.stack([_relative(p, size) for p, size in zip(points, sizes, strict=True)])[:, known]
         return cls(_robust_gaussian(shapes), known, len(points))
 
-    def in_pixels(self, size: tuple[int, int]) -> Gaussian:
+    def in_pixels(self, size: tuple[int, int]) -> LowRankGaussian:
         """The distribution over all K landmarks in an image of ``size`` (W, H), in its pixels.
 
         One that is not known may be anywhere, and says nothing of the others.
         """
-        rows, count = coordinates(np.flatnonzero(self.known)), len(self.known)
-        mean, covariance = np.zeros(2 * count), np.eye(2 * count)
-        mean[rows] = self.distribution.mean.reshape(-1)
-        covariance[np.ix_(rows, rows)] = self.distribution.covariance
-        return Gaussian(mean.reshape(-1, 2), covariance).mapped(float(max(size)), (np.array(size) - 1) / 2)
+        return self._relative.mapped(float(max(size)), (np.array(size) - 1) / 2)
+
+    @cached_property
+    def _relative(self) -> LowRankGaussian:
+        """Over all K landmarks, in relative coordinates; a click needs it in few degrees of freedom."""
+        learned = LowRankGaussian.from_covariance(self.distribution.mean, self.distribution.covariance)
+        count, rank, known = len(self.known), learned.factor.shape[-1], torch.from_numpy(self.known)
+        mean, factor = torch.zeros(count, 2).to(learned.mean), torch.zeros(count, 2, rank).to(learned.mean)
+        own = torch.eye(2).to(learned.mean).repeat(count, 1, 1)
+        mean[known], factor[known], own[known] = learned.mean, learned.factor, learned.own
+        return LowRankGaussian(mean, factor, own)
 
 
 def _relative(points: Array, size: NDArray[np.integer]) -> Array:

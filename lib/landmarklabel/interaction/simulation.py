@@ -5,33 +5,33 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..metrics import mahalanobis, radial_errors
+from .belief import Belief
 from .refinement import by_gain
 from .refiners import Refiner
 
 Array = NDArray[np.float64]
 
 #: What to put right next: of what is known, the errors (K,) and what is free still (C,), the place in ``free``.
-Order = Callable[[Any, Array, NDArray[np.intp], np.random.Generator], int]
+Order = Callable[[Belief, Array, NDArray[np.intp], np.random.Generator], int]
 
 
-def worst_first(known: Any, errors: Array, free: NDArray[np.intp], rng: np.random.Generator) -> int:
+def worst_first(known: Belief, errors: Array, free: NDArray[np.intp], rng: np.random.Generator) -> int:
     """An oracle: the landmark that is farthest off, as the published evaluations do."""
     return int(np.argmax(errors[free]))
 
 
-def as_asked(known: Any, errors: Array, free: NDArray[np.intp], rng: np.random.Generator) -> int:
+def as_asked(known: Belief, errors: Array, free: NDArray[np.intp], rng: np.random.Generator) -> int:
     """The landmark that the tool itself would ask for: the one of its review order."""
     ranks = np.argsort(by_gain(known))
     return int(np.argmin(ranks[free]))
 
 
-def at_random(known: Any, errors: Array, free: NDArray[np.intp], rng: np.random.Generator) -> int:
+def at_random(known: Belief, errors: Array, free: NDArray[np.intp], rng: np.random.Generator) -> int:
     """Any."""
     return int(rng.integers(free.size))
 

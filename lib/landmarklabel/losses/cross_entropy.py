@@ -34,3 +34,20 @@ class _CrossEntropy(torch.autograd.Function):
         logits, target = ctx.saved_tensors
         pixels = logits.shape[-2] * logits.shape[-1]
         return torch.sigmoid(logits).sub_(target).mul_(upstream[..., None, None] / pixels), None
+
+
+def spatial_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy between where a landmark is and where a map says that it may be, a distribution over its pixels.
+
+    Its minimum is an honest one: a map that can't tell two places apart gives each the share of cases that it has.
+
+    Args:
+        logits: (..., H, W); the softmax over the pixels of a map is its distribution.
+        target: (..., H, W), of any sum above 0, as far as it lies inside the map.
+
+    Returns:
+        (...), in nats.
+    """
+    weights = target.flatten(-2)
+    weights = weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-6)
+    return -(weights * logits.flatten(-2).log_softmax(dim=-1)).sum(dim=-1)

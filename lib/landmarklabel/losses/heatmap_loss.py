@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -9,8 +10,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from ..heatmaps import encode, to_map
-from .cross_entropy import binary_cross_entropy
+from ..heatmaps import distribution_as_heatmaps, encode, to_map
+from .cross_entropy import binary_cross_entropy, spatial_cross_entropy
 from .pixelwise import adaptive_wing, exponential_weighted_center, squared_error
 
 
@@ -18,7 +19,8 @@ class LossConfig(BaseModel):
     """Which loss.
 
     Attributes:
-        name: ``ewc`` (exponential weighted center, FARNet's own), ``mse``, or ``adaptive_wing``; ``bce`` (binary
+        name: ``ewc`` (exponential weighted center, FARNet's own), ``mse``, or ``adaptive_wing``; ``cross_entropy``,
+            by which a map is a distribution over its pixels: how sure it is can be believed; ``bce`` (binary
             cross-entropy) for the interactive network, whose outputs are logits, and for no other.
         alpha: of ``ewc``.
         sigma: deviation of the target Gaussians, in pixels of each map itself, so that the maps of a coarser
@@ -27,9 +29,13 @@ class LossConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    name: Literal["ewc", "mse", "adaptive_wing", "bce"] = "ewc"
+    name: Literal["ewc", "mse", "adaptive_wing", "cross_entropy", "bce"] = "ewc"
     alpha: float = Field(40.0, ge=1)
     sigma: float = Field(10.0, ge=1.5)
+
+    def heatmaps(self, output: torch.Tensor) -> torch.Tensor:
+        """Heat maps (B, K, H, W) of the output of a network that was trained by this loss."""
+        return distribution_as_heatmaps(output, self.sigma) if self.name == "cross_entropy" else output
 
 
 class HeatmapLoss(nn.Module):
@@ -61,13 +67,22 @@ class HeatmapLoss(nn.Module):
             layout = torch.channels_last if last else torch.contiguous_format
             target = encode(to_map(points.float(), stride), (width, height), self.config.sigma, layout)
             per_map = self._per_map(maps.float(), target)
-            total = total + (per_map * visible).sum() / visible.sum().clamp(min=1)
+            counted = visible & self._inside(target)
+            total = total + (per_map * counted).sum() / counted.sum().clamp(min=1)
         return total
+
+    def _inside(self, target: torch.Tensor) -> torch.Tensor:
+        """Which maps (B, K) have a target: for a distribution, half of the Gaussian at least must lie inside."""
+        if self.config.name != "cross_entropy":
+            return torch.ones(target.shape[:2], dtype=torch.bool, device=target.device)
+        return target.sum(dim=(-2, -1)) > math.pi * self.config.sigma**2
 
     def _per_map(self, maps: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Mean loss (B, K) of each map."""
         if self.config.name == "bce":
             return binary_cross_entropy(maps, target)
+        if self.config.name == "cross_entropy":
+            return spatial_cross_entropy(maps, target)
         if self.config.name == "ewc":
             return exponential_weighted_center(maps, target, self.config.alpha).mean(dim=(-2, -1))
         pixelwise = squared_error if self.config.name == "mse" else adaptive_wing
