@@ -10,7 +10,7 @@ from .errors import ModelError, listed
 
 #: ``auto`` is ``fp16`` where the device is made for it, and ``fp32`` elsewhere. A landmark keeps its place to some
 #: hundredths of a pixel with ``fp16``, whose numbers have 11 bits, not with ``bf16``, whose have 8: figures in
-#: benchmarks/results/precision.json.
+#: benchmarks/results/refine_latency.json.
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 
 _TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
