@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from common import in_own_process, write
-from latency.network import Clicked, phantom, straightforward_click
+from latency.network import Clicked, fresh_network, phantom, straightforward_click
 from latency.peaks import native, of_model, of_published_network
 from latency.plain import plain_forward
 from latency.served import SAMPLES, sample_server, served_click
@@ -35,11 +35,12 @@ def clicks(times: int) -> dict[str, Any]:
     """Seconds, and their ratio to the plain forward, of every kind of click."""
     radiograph, true = phantom()
     contenders: dict[str, Callable[[], object]] = {_PLAIN: plain_forward()}
-    whole = Clicked("fp32", radiograph, true)
+    network = fresh_network()
+    whole = Clicked(network, "fp32", radiograph, true)
     contenders["pass per click, fp32"] = whole
     for precision in ("fp16", "bf16"):
         if native(precision):
-            contenders[f"pass per click, {precision}"] = Clicked(precision, radiograph, true)
+            contenders[f"pass per click, {precision}"] = Clicked(network, precision, radiograph, true)
     contenders["pass per click, straightforward"] = straightforward_click(whole.predictor, true)
     with tempfile.TemporaryDirectory() as folder, sample_server(Path(folder)) as address:
         contenders["posterior, K = 68, HTTP request to answer"], first = served_click(address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -63,12 +64,13 @@ class Clicked:
     """Second clicks on a phantom that a predictor looks at.
 
     Args:
+        network: the published one.
         precision: of the predictor.
         radiograph, true: the image, and points (K, 2) at which the reader clicks.
     """
 
-    def __init__(self, precision: Precision, radiograph: Radiograph, true: Array) -> None:
-        self.predictor = Predictor(fresh_network(), published(), load_protocol(PROTOCOL), "cpu", precision=precision)
+    def __init__(self, network: InteractiveNetwork, precision: Precision, radiograph: Radiograph, true: Array) -> None:
+        self.predictor = Predictor(network, published(), load_protocol(PROTOCOL), "cpu", precision=precision)
         self._true, self._second = true, 0
         self.predictor.set_image(radiograph)
         self.predictor.predict()
@@ -91,7 +93,8 @@ def straightforward_click(predictor: Predictor, true: Array) -> Callable[[], obj
     """The same click, in the straightforward way, on the image that a predictor looks at."""
     assert predictor._image is not None
     assert predictor._placement is not None
-    network, config = Straightforward(fresh_network()).eval(), published()
+    assert isinstance(predictor.network, InteractiveNetwork)
+    network, config = Straightforward(copy.deepcopy(predictor.network)).eval(), published()
     image, placement = predictor._image, predictor._placement
     clicks = np.full(true.shape, np.nan)
     clicks[[FIRST, SECOND[0]]] = true[[FIRST, SECOND[0]]]

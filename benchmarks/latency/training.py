@@ -12,7 +12,7 @@ from landmarklabel.losses import HeatmapLoss, MorphologyLoss, MorphologySets, Tr
 from landmarklabel.phantoms import generate
 from landmarklabel.protocol import load_protocol
 from landmarklabel.transforms import Placement
-from landmarklabel.transforms.intensity import place_radiograph, to_network
+from landmarklabel.transforms.intensity import SYMMETRIC, place_radiograph, to_network
 from latency.network import PROTOCOL, fresh_network, published
 from latency.straightforward import Straightforward, StraightforwardLoss
 
@@ -65,7 +65,7 @@ def _batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         units.append(torch.tensor(radiograph.spacing) / torch.as_tensor(placement.scale))
     assert len(points[0]) == len(load_protocol(PROTOCOL))
     return (
-        to_network(torch.stack(images), fresh_network().normalisation),
+        to_network(torch.stack(images), SYMMETRIC),
         torch.stack(points),
         torch.stack(units).float(),
     )
