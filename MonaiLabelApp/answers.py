@@ -37,7 +37,8 @@ def answer(
         path of a temporary ``.mrk.json`` file, which the server deletes once it is sent; and the JSON.
     """
     with tempfile.NamedTemporaryFile("w", prefix="landmarks_", suffix=".mrk.json", delete=False) as file:
-        json.dump(markups_to_dict(landmarks, seen.geometry, given=given), file)
+        # Not json.dump, which writes piece by piece in Python: of a click's answer that took a quarter of the time.
+        file.write(json.dumps(markups_to_dict(landmarks, seen.geometry, given=given)))
     return file.name, {
         "landmarks": landmarks_to_json(landmarks, world_positions(landmarks, seen.geometry, given)),
         "review_order": list(review_order),

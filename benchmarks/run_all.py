@@ -31,14 +31,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with isbi2015/ and aasce/")
     arguments = parser.parse_args()
     cephalograms = ["--data", str(arguments.data / "isbi2015")]
+    spines = f"aasce:{arguments.data / 'aasce'}"
     with tempfile.TemporaryDirectory() as work:
         for command in (
             ["memory_format.py"],
             ["farnet_vs_peers.py", "speed", *cephalograms],
             ["farnet_vs_peers.py", "accuracy", *cephalograms, "--minutes", "6"],
             ["isbi_over_http.py", *cephalograms, "--work", f"{work}/http"],
-            *clicks(f"aasce:{arguments.data / 'aasce'}", f"{work}/spines", METHODS),
+            *clicks(spines, f"{work}/spines", METHODS),
             *clicks(f"isbi2015:{arguments.data / 'isbi2015'}", f"{work}/cephalograms", (DEFAULT, PUBLISHED)),
+            ["refine_latency.py", "--model", f"{work}/spines/{PUBLISHED}/model.safetensors", "--data", spines],
         ):
             print("benchmarks/" + " ".join(command), flush=True)
             subprocess.run([sys.executable, str(HERE / command[0]), *command[1:]], check=True)

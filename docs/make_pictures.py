@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from film_strip import film_strip
 from PIL import Image
 
 from landmarklabel.engine.evaluation import evaluate
@@ -60,6 +61,8 @@ def main() -> None:
     shown = [*predictions("cephalometric_19", 2), *predictions("spine_68", 3), *predictions("chest_166", 1)]
     side_by_side(shown).save(PICTURES / "predictions.png", optimize=True)
     evaluation("cephalometric_19", PICTURES / "evaluation.png")
+    sample = SAMPLES / "models" / "spine_68" / "landmarks.safetensors"
+    film_strip(sample, range(UNSEEN, UNSEEN + 24)).save(PICTURES / "refine.png", optimize=True)
     for path in sorted(PICTURES.iterdir()):
         print(f"{path.name}: {path.stat().st_size // 1024} kB")
 

@@ -40,6 +40,9 @@ app = typer.Typer(
 Source = Annotated[str, typer.Option("--data", help="LAYOUT:DIR; layouts: isbi2015, aasce, jsrt, hand, graz, studies.")]
 ProtocolOption = Annotated[str | None, typer.Option(help="Protocol, by name or YAML file; needed for studies:DIR.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+PrecisionOption = Annotated[
+    str, typer.Option("--precision", help="fp32, fp16, bf16, or auto: fp16 where the device is made for it.")
+]
 
 
 @app.command()
@@ -171,6 +174,7 @@ def evaluate(
         Path | None, typer.Option(help="Write a picture: error by clicks, NoC and FR by target, and by hand.")
     ] = None,
     device: Device = "auto",
+    precision: PrecisionOption = "fp32",
 ) -> None:
     """Compare a model's predictions with true landmarks.
 
@@ -182,13 +186,15 @@ def evaluate(
     from .engine.evaluation_report import leaked, print_table, report, write_csv
     from .io.dataset import read_dataset
     from .modelfile import read_header
+    from .precision import as_precision
     from .predictor import Predictor, require_protocol
 
     _require_click_options(clicks, order, refiner, click_plot)
     for output in filter(None, (json_file, csv_file, plot, click_plot)):
         require_place(output)
     header = read_header(model)
-    predictor = Predictor.load(model, device, _decoder(decoder, header.config.decoder))
+    decoder_config = _decoder(decoder, header.config.decoder)
+    predictor = Predictor.load(model, device, decoder_config, precision=as_precision(precision))
     dataset = read_dataset(data, protocol or header.protocol)
     require_protocol(header, dataset.protocol, model.name)
     chosen = split if split is not None else header.config.test_on
@@ -223,18 +229,21 @@ def predict(
     out: Annotated[Path, typer.Option(help="Folder for the .mrk.json files.")],
     overlay: Annotated[bool, typer.Option(help="Also write a picture with the landmarks.")] = False,
     device: Device = "auto",
+    precision: PrecisionOption = "fp32",
 ) -> None:
     """Landmarks of images, as markups that 3D Slicer opens.
 
     Example: landmarklabel predict runs/light/model.safetensors x.dcm folder/ --out predictions
     """
     from .engine.prediction import predict_files
+    from .precision import as_precision
     from .predictor import Predictor
 
     with storage_errors(out / "markups", "predictions"):
         out.mkdir(parents=True, exist_ok=True)
     failed = 0
-    for path, problem in predict_files(Predictor.load(model, device), images, out, overlay):
+    predictor = Predictor.load(model, device, precision=as_precision(precision))
+    for path, problem in predict_files(predictor, images, out, overlay):
         if problem is None:
             typer.echo(path)
         else:

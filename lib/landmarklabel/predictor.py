@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,13 @@ from .interaction.shape_prior import ShapePrior
 from .landmarks import LandmarkSet, Status
 from .modelfile import ModelHeader, load_model
 from .networks import HeatmapNetwork, InteractiveConfig, InteractiveNetwork
+from .precision import Precision, number_type
 from .protocol import Protocol
 from .radiograph import Radiograph
 from .transforms import Placement
 from .transforms.intensity import place_radiograph, to_network
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,10 @@ class Predictor:
         decoder: how landmarks are read off; the model's own by default.
         provenance: what answers say about where they come from.
         shape: of the labels that the model was trained on; None if it does not say.
+        precision: in how many bits the network computes.
+
+    Raises:
+        ModelError: there is no such device, or it is not made for the precision.
     """
 
     def __init__(
@@ -62,8 +70,10 @@ class Predictor:
         decoder: DecoderConfig | None = None,
         provenance: dict[str, Any] | None = None,
         shape: ShapePrior | None = None,
+        precision: Precision = "fp32",
     ) -> None:
         self.device = pick_device(device)
+        self._type = number_type(precision, self.device)
         self.network = network.place(self.device).eval()
         self.config = config
         self.protocol = protocol
@@ -82,6 +92,7 @@ class Predictor:
         device: str | torch.device | None = None,
         decoder: DecoderConfig | None = None,
         protocol: Protocol | None = None,
+        precision: Precision = "fp32",
     ) -> Predictor:
         """A predictor from a model file.
 
@@ -90,15 +101,16 @@ class Predictor:
             device: where to run; by default a GPU if there is one.
             decoder: instead of the model's own.
             protocol: if given, the model must be for this one.
+            precision: in how many bits the network computes.
 
         Raises:
-            ModelError: no file there, damaged, or made for another protocol.
+            ModelError: no file there, damaged, made for another protocol, or the device is not made for the precision.
         """
         network, header, shape = load_model(Path(path))
         if protocol is not None:
             require_protocol(header, protocol, Path(path).name)
         provenance = {"model": header.config.method, "version": header.version}
-        return cls(network, header.config, header.protocol, device, decoder, provenance, shape)
+        return cls(network, header.config, header.protocol, device, decoder, provenance, shape, precision)
 
     def set_image(self, radiograph: Radiograph) -> None:
         """Look at this image from now on."""
@@ -182,21 +194,24 @@ class Predictor:
             self._maps = self._pass(self._image, self._placement)
         return self._maps, self._placement
 
-    @torch.inference_mode()
     def _pass(self, image: torch.Tensor, placement: Placement) -> torch.Tensor:
         """Finest heat maps (K, H, W) of an image (H, W) and the clicks on it."""
         network = self.network
         if not isinstance(network, InteractiveNetwork):
             return self._run(image[None])[0]
+        maps = self._last_maps = self._compute(lambda: self._with_hints(network, image, placement))[0]
+        if self._clicks is None:
+            self._first_maps = maps
+        return maps
+
+    def _with_hints(self, network: InteractiveNetwork, image: torch.Tensor, placement: Placement) -> torch.Tensor:
+        """Finest heat maps (1, K, H, W); the features of the image are made once."""
         if self._features is None:
             self._features = network.features(self._inputs(image[None]))
         if self._clicks is None:
-            maps = self._first_maps = network.heads(self._features)[-1][0]
-        else:
-            clicks = torch.from_numpy(placement.points(self._clicks)).float().to(self.device)
-            maps = network.heads(self._features, clicks[None], self._shown(clicks))[-1][0]
-        self._last_maps = maps
-        return maps
+            return network.heads(self._features)[-1]
+        clicks = torch.from_numpy(placement.points(self._clicks)).float().to(self.device)
+        return network.heads(self._features, clicks[None], self._shown(clicks))[-1]
 
     def _shown(self, clicks: torch.Tensor) -> torch.Tensor | None:
         """The previous maps (1, K, H, W) that an interactive network is given."""
@@ -229,10 +244,21 @@ class Predictor:
             images = torch.stack([place_radiograph(r, p) for r, p in zip(batch, placements, strict=True)])
             yield from self._decode(self._run(images), placements)
 
-    @torch.inference_mode()
     def _run(self, images: torch.Tensor) -> torch.Tensor:
         """Finest heat maps (B, K, H, W) of images (B, H, W)."""
-        return self.config.loss.heatmaps(self.network(self._inputs(images))[-1])
+        return self.config.loss.heatmaps(self._compute(lambda: self.network(self._inputs(images))[-1]))
+
+    @torch.inference_mode()
+    def _compute(self, maps_of: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Maps in 32 bits, computed in the predictor's precision."""
+        with torch.autocast(self.device.type, self._type, enabled=self._type is not torch.float32):
+            maps = maps_of().float()
+        if self._type is not torch.float16 or torch.isfinite(maps.sum()):
+            return maps
+        # fp16 ends at 65504: a network whose features go beyond answers in 32 bits from now on.
+        logger.warning("%s: its features are too large for 16 bits; it computes in 32", self.config.method)
+        self._type, self._features = torch.float32, None
+        return maps_of()
 
     def _inputs(self, images: torch.Tensor) -> torch.Tensor:
         inputs = to_network(images.to(self.device), self.network.normalisation)

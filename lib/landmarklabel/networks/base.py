@@ -47,6 +47,24 @@ def conv_norm_act(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn
     )
 
 
+class MapConv(nn.Conv2d):
+    """The 1x1 convolution from features to one map a landmark.
+
+    An answer's maps are made in 32 bits also where the rest of the network computes in 16, since positions are read
+    off them. In training they follow the rest, which saves memory.
+    """
+
+    def __init__(self, inputs: int, landmarks: int) -> None:
+        super().__init__(inputs, landmarks, 1)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Maps (B, K, H, W) of features (B, inputs, H, W)."""
+        if self.training:
+            return super().forward(features)
+        with torch.autocast(features.device.type, enabled=False):
+            return super().forward(features.float())
+
+
 def heatmap_head(inputs: int, landmarks: int) -> nn.Sequential:
     """3x3 of the same width, then 1x1 to one map a landmark."""
-    return nn.Sequential(conv_norm_act(inputs, inputs, 3), nn.Conv2d(inputs, landmarks, 1))
+    return nn.Sequential(conv_norm_act(inputs, inputs, 3), MapConv(inputs, landmarks))

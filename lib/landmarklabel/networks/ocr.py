@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .base import conv_norm_act
+from .base import MapConv, conv_norm_act
 
 # What maps are everywhere before anything is learned. Landmarks are rare: from 0.5, the logits' own start, hundreds of
 # steps would go into learning that (Lin et al., ICCV 2017, Section 3.3).
@@ -69,7 +69,7 @@ def _biased(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
 
 
 def _logits(inputs: int, landmarks: int) -> nn.Conv2d:
-    conv = nn.Conv2d(inputs, landmarks, 1)
+    conv = MapConv(inputs, landmarks)
     assert conv.bias is not None
     nn.init.constant_(conv.bias, math.log(_PRIOR / (1 - _PRIOR)))
     return conv
