@@ -89,7 +89,7 @@ class LandmarkDatastore(LocalDatastore):
 
     @property
     def revision(self) -> int:
-        """Another whenever the index has changed."""
+        """Another once the index, or a label, has changed."""
         return self._revision
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
@@ -201,6 +201,7 @@ class LandmarkDatastore(LocalDatastore):
             with atomic_path(target, f"the label of {image_id}") as temporary:
                 temporary.write_bytes(Path(label_filename).read_bytes())
                 self._replace_index(objects)  # with the disk full, neither is replaced
+            self._revision += 1  # whoever has looked since the index changed has read the label before
         logger.info("saved label of %s as %s", image_id, tag)
         return image_id
 
@@ -325,6 +326,7 @@ class LandmarkDatastore(LocalDatastore):
         """A file has come or gone. Whatever goes wrong, the next event is looked at, too."""
         try:
             self.refresh()
+            self._revision += 1  # a label may have been replaced by hand
         except Exception:
             logger.exception("the studies folder could not be read again")
 

@@ -4,7 +4,8 @@ Settings, as MONAI Label's ``--conf NAME VALUE``:
 
 - ``protocol``: name of a shipped protocol, or a YAML file. Required.
 - ``models``: folder of models; by default ``model`` in this app's folder.
-- ``experiment``: default configuration for training; by default ``farnet_light``.
+- ``experiment``: what the train task ``farnet`` runs by default; itself by default ``farnet_light``.
+- ``interactive_experiment``: what the train task ``interactive`` runs by default; ``interactive_light``.
 """
 
 from __future__ import annotations
@@ -29,18 +30,19 @@ from datastore import LandmarkDatastore
 from gateway import in_server, install_error_answers
 from infers.landmarks import LandmarksTask
 from infers.refine import RefineTask
-from landmarklabel.engine.config import load_experiment
 from landmarklabel.errors import ConfigError, ImageError, LandmarkLabelError, NotFoundError, listed
 from landmarklabel.protocol import load_protocol, shipped_protocols
 from memory import ImageMemory
 from models import PublishedModel
 from shapes import StudyShape
+from trainers.base import Workplace
 from trainers.farnet import FarnetTrainTask
+from trainers.interactive import InteractiveTrainTask
 
 logger = logging.getLogger(__name__)
 
 _TEMPORARY = re.compile(r"tmp[a-z0-9_]{8}(\.|$)")  # how Python's tempfile names files
-_SETTINGS = ("protocol", "models", "experiment", "server_mode")
+_SETTINGS = ("protocol", "models", "experiment", "interactive_experiment", "server_mode")
 
 
 class LandmarkApp(MONAILabelApp):
@@ -70,7 +72,7 @@ class LandmarkApp(MONAILabelApp):
     def _read_settings(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         unknown = sorted(set(conf) - set(_SETTINGS))
         if unknown:
-            raise ConfigError(f"--conf {listed(unknown)}: unknown; known are {listed(_SETTINGS[:3])}")
+            raise ConfigError(f"--conf {listed(unknown)}: unknown; known are {listed(_SETTINGS[:4])}")
         if not conf.get("protocol"):
             raise ConfigError(
                 "which landmarks? start with --conf protocol NAME, one of "
@@ -80,33 +82,37 @@ class LandmarkApp(MONAILabelApp):
             raise ConfigError(f"{studies}: studies must be a folder; DICOMweb servers are not supported yet")
         self.protocol = load_protocol(conf["protocol"])
         self._models_folder = Path(conf.get("models") or Path(app_dir) / "model")
-        self._experiment = conf.get("experiment") or "farnet_light"
-        load_experiment(self._experiment)
-        self._published = {"landmarks": PublishedModel(self._models_folder, self.protocol, "landmarks")}
+        makers = {"landmarks": "farnet", "refine": "interactive"}
+        self._published = {
+            task: PublishedModel(self._models_folder, self.protocol, task, trainer) for task, trainer in makers.items()
+        }
 
     def init_datastore(self) -> Datastore:
         return LandmarkDatastore(self.studies, self.protocol, auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD)
 
     def init_infers(self) -> dict[str, InferTask]:
-        memory = ImageMemory(self._published["landmarks"])
-        return {
-            "landmarks": LandmarksTask(self._published["landmarks"], memory),
-            "refine": RefineTask(self.protocol, memory, StudyShape(self.datastore())),
-        }
+        landmarks, refining = self._published["landmarks"], self._published["refine"]
+        memory = ImageMemory()
+        self._refine = RefineTask(self.protocol, (refining, landmarks), memory, StudyShape(self.datastore()))
+        return {"landmarks": LandmarksTask(landmarks, memory), "refine": self._refine}
 
     def init_trainers(self) -> dict[str, TrainTask]:
+        landmarks, refining = self._published["landmarks"], self._published["refine"]
         runs = self._models_folder / self.protocol.name / "runs"
-        task = FarnetTrainTask(
-            self._published["landmarks"], Path(self.studies), self.conf["protocol"], self._experiment, runs
-        )
-        return {"farnet": task}
+        place = Workplace(Path(self.studies), self.conf["protocol"], runs)
+        experiment = self.conf.get("experiment") or "farnet_light"
+        interactive = self.conf.get("interactive_experiment") or "interactive_light"
+        return {
+            "farnet": FarnetTrainTask(landmarks, place, experiment),
+            "interactive": InteractiveTrainTask(refining, landmarks, place, interactive),
+        }
 
     def init_strategies(self) -> dict[str, Strategy]:
         return {"random": Random(), "first": First()}
 
     def info(self) -> dict[str, Any]:
         """What a client needs to know; ``missing`` says which tasks can't answer yet, and why."""
-        missing = {task: model.problem() for task, model in self._published.items()}
+        missing = {"landmarks": self._published["landmarks"].problem(), "refine": self._refine.problem()}
         protocol = {
             "name": self.protocol.name,
             "title": self.protocol.title,
@@ -131,14 +137,14 @@ class LandmarkApp(MONAILabelApp):
             raise NotFoundError(f"there is no model '{wanted}'; there are {listed(self._infers)}")
         store = datastore or self.datastore()
         name, path = request.get("image"), self._image_path(request, store)
+        # A file that was sent along has a name of the server's making, which means nothing to who sent it.
+        named = path != Path(str(name))
         try:
-            file, params = task({**request, "image": str(path)})
+            file, params = task({**request, "image": str(path), "image_name": str(name) if named else "the file sent"})
         except ImageError as problem:
-            # A file that was sent along has a name of the server's making, which means nothing to who sent it.
-            named = path != Path(str(name))
             raise problem if named else ImageError(str(problem).replace(path.name, "the file sent")) from None
         label = file
-        if request.get("save_label") and path != Path(str(name)):
+        if request.get("save_label") and named:
             label = store.save_label(str(name), file, request.get("label_tag", "original"), {"params": params})
         return {"label": label, "tag": request.get("label_tag", "original"), "file": file, "params": params}
 

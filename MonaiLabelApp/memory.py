@@ -1,14 +1,17 @@
-"""What a model has seen in an image, kept so that a click costs no network: a bounded memory of the latest images."""
+"""What models have seen in images, kept so that a click costs little: a bounded memory of the latest images."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from landmarklabel.errors import ModelError
+import numpy as np
+from numpy.typing import NDArray
+
+from landmarklabel.files import sha256
 from landmarklabel.interaction.evidence import MapEvidence
 from landmarklabel.interaction.shape_prior import ShapePrior
 from landmarklabel.io import read_radiograph
@@ -17,9 +20,16 @@ from landmarklabel.modelfile import ModelHeader
 from landmarklabel.predictor import Predictor
 from landmarklabel.radiograph import Geometry, SpacingSource
 from models import PublishedModel
+from sessions import ClickedImage
 
-#: Bytes of evidence that are kept: some hundred images of 68 landmarks, a few dozen of 720.
-BUDGET = 128 << 20
+Array = NDArray[np.float64]
+
+#: Bytes that are kept: of 68 landmarks some thousand images, or six, each with a session, before the published
+#: interactive network at 512 x 256.
+BUDGET = 512 << 20
+
+#: Of how many files the digest is remembered.
+_DIGESTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -27,15 +37,18 @@ class SeenImage:
     """An image without its pixels, and what a model says of it.
 
     Attributes:
+        content: digest of its file.
         geometry, spacing, spacing_source: as of the radiograph.
         timings: seconds that looking at it took this time, 0 from memory: ``load``, ``preprocess``, ``network``,
             ``decode``.
         landmarks: the model's own; None without a model, as is all that follows.
-        evidence: of its maps.
+        evidence: of its maps, without clicks.
         header: of the model.
         shape: of the labels that the model was trained on, if it knows.
+        clicked: the image before the model's network, if that takes clicks.
     """
 
+    content: str
     geometry: Geometry
     spacing: tuple[float, float]
     spacing_source: SpacingSource
@@ -44,80 +57,103 @@ class SeenImage:
     evidence: MapEvidence | None = None
     header: ModelHeader | None = None
     shape: ShapePrior | None = None
+    clicked: ClickedImage | None = None
+
+    def given(self, clicks: Array, session: str | None, previous: Array | None) -> MapEvidence | None:
+        """What the maps say after some clicks; see :meth:`~sessions.ClickedImage.evidence`."""
+        if self.clicked is None or (session is None and not np.isfinite(clicks).any()):
+            return self.evidence
+        return self.clicked.evidence(clicks, session, previous)
 
     @property
     def bytes(self) -> int:
         """About how much memory it takes."""
         arrays = () if self.evidence is None else (self.evidence.places, self.evidence.weights)
-        return 10_000 + sum(array.nbytes for array in arrays)
+        return 10_000 + sum(array.nbytes for array in arrays) + (self.clicked.bytes if self.clicked else 0)
+
+
+@dataclass
+class _Place:
+    """Where what is seen in an image goes. Who comes first looks, and the others wait, at this image only."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    seen: SeenImage | None = None
 
 
 class ImageMemory:
-    """Looks at images with the published model, each once while neither the file nor the model changes.
+    """Looks at images, each once while neither its content nor the model changes.
 
     Args:
-        model: that looks.
         budget: bytes to keep.
     """
 
-    def __init__(self, model: PublishedModel, budget: int = BUDGET) -> None:
-        self._model, self._budget = model, budget
+    def __init__(self, budget: int = BUDGET) -> None:
+        self._budget = budget
         self._lock = threading.Lock()
-        self._seen: OrderedDict[tuple[object, ...], SeenImage] = OrderedDict()
+        self._places: OrderedDict[tuple[str, str | None], _Place] = OrderedDict()
+        self._digests: OrderedDict[tuple[object, ...], str] = OrderedDict()
 
-    def look(self, path: Path) -> SeenImage:
-        """What the published model sees in an image.
-
-        Raises:
-            ModelError: there is no model, or it can't be used.
-            ImageError: the file is not a radiograph.
-        """
-        return self._once(path, *self._model.predictor())
-
-    def look_with_or_without_model(self, path: Path) -> SeenImage:
-        """What the published model sees in an image; the image alone while there is no model that could look.
+    def look(self, path: Path, model: PublishedModel | None) -> SeenImage:
+        """What a model sees in an image; the image alone if it is None.
 
         Raises:
+            ModelError: the model is not there, or can't be used.
             ImageError: the file is not a radiograph.
         """
-        try:
-            return self.look(path)
-        except ModelError:
-            return self._once(path, None, None)
+        predictor, header = (None, None) if model is None else model.predictor()
+        content = self._content(path)
+        key = content, None if header is None else header.version
+        with self._lock:
+            place = self._places.setdefault(key, _Place())
+            self._places.move_to_end(key)
+        with place.lock:
+            if place.seen is not None:
+                return replace(place.seen, timings=dict.fromkeys(place.seen.timings, 0.0))
+            try:
+                place.seen = self._look(path, content, predictor, header)
+            except BaseException:
+                with self._lock:
+                    self._places.pop(key, None)
+                raise
+        self.forget_the_oldest()
+        return place.seen
 
-    def shape(self) -> ShapePrior | None:
-        """Of the labels that the published model was trained on; None without a model, or if it does not say."""
-        try:
-            return self._model.predictor()[0].shape
-        except ModelError:
-            return None
+    def forget_the_oldest(self) -> None:
+        """Keep to the budget: images grow with the sessions on them. The latest image always stays."""
+        with self._lock:
+            sizes = {key: place.seen.bytes for key, place in self._places.items() if place.seen is not None}
+            total = sum(sizes.values())
+            for key in list(sizes)[:-1]:
+                if total <= self._budget:
+                    break
+                total -= sizes[key]
+                del self._places[key]
 
-    def _once(self, path: Path, predictor: Predictor | None, header: ModelHeader | None) -> SeenImage:
-        with self._lock:  # a predictor looks at one image at a time
-            key = (_stamp(path), header.version if header else None)
-            if key in self._seen:
-                self._seen.move_to_end(key)
-                seen = self._seen[key]
-                return replace(seen, timings=dict.fromkeys(seen.timings, 0.0))
-            seen = self._seen[key] = self._look(path, predictor, header)
-            while len(self._seen) > 1 and sum(each.bytes for each in self._seen.values()) > self._budget:
-                self._seen.popitem(last=False)
-            return seen
+    def _content(self, path: Path) -> str:
+        """The digest of a file, made again when the file has changed."""
+        status = path.stat()
+        stamp = (str(path), status.st_mtime_ns, status.st_size, status.st_ino)
+        with self._lock:
+            known = self._digests.get(stamp)
+        if known is None:
+            known = sha256(path)
+            with self._lock:
+                self._digests[stamp] = known
+                while len(self._digests) > _DIGESTS:
+                    self._digests.popitem(last=False)
+        return known
 
-    def _look(self, path: Path, predictor: Predictor | None, header: ModelHeader | None) -> SeenImage:
+    def _look(self, path: Path, content: str, predictor: Predictor | None, header: ModelHeader | None) -> SeenImage:
         start = time.perf_counter()
         radiograph = read_radiograph(path)
         timings = {"load": time.perf_counter() - start, "preprocess": 0.0, "network": 0.0, "decode": 0.0}
-        image = (radiograph.geometry, radiograph.spacing, radiograph.spacing_source)
+        image = (content, radiograph.geometry, radiograph.spacing, radiograph.spacing_source)
         if predictor is None:
             return SeenImage(*image, timings=timings)
-        predictor.set_image(radiograph)
-        prediction = predictor.predict()
-        evidence = predictor.evidence()
+        looking = predictor.fork()  # the model is everybody's, the image is this one's
+        looking.set_image(radiograph)
+        prediction = looking.predict()
+        evidence = looking.evidence()
         timings |= prediction.timings
-        return SeenImage(*image, timings, prediction.landmarks, evidence, header, predictor.shape)
-
-
-def _stamp(path: Path) -> tuple[object, ...]:
-    status = path.stat()
-    return str(path), status.st_mtime_ns, status.st_size, status.st_ino
+        clicked = ClickedImage(looking, self._budget) if looking.network.interactive else None
+        return SeenImage(*image, timings, prediction.landmarks, evidence, header, looking.shape, clicked)

@@ -19,11 +19,12 @@ class PublishedModel:
         folder: of all models.
         protocol: that the model must be for.
         task: name of the infer task.
+        trainer: name of the train task that makes such models.
     """
 
-    def __init__(self, folder: Path, protocol: Protocol, task: str) -> None:
+    def __init__(self, folder: Path, protocol: Protocol, task: str, trainer: str = "farnet") -> None:
         self.path = folder / protocol.name / f"{task}.safetensors"
-        self.protocol, self.task = protocol, task
+        self.protocol, self.task, self.trainer = protocol, task, trainer
         self._lock = threading.Lock()
         self._loaded: tuple[tuple[int, int, int], Predictor, ModelHeader] | None = None
 
@@ -42,6 +43,10 @@ class PublishedModel:
                 self._loaded = (stamp, predictor, read_header(self.path))
             return self._loaded[1], self._loaded[2]
 
+    def is_there(self) -> bool:
+        """Whether there is a file at all, sound or damaged: a damaged one stands for no answer, not for another's."""
+        return self.path.exists()
+
     def problem(self) -> str | None:
         """Why there is no model to answer with, in a sentence; None if there is one."""
         try:
@@ -55,8 +60,9 @@ class PublishedModel:
             status = self.path.stat()
         except OSError:
             raise ModelError(
-                f"there is no model for '{self.task}' of {self.protocol.name} yet: train one (POST /train/farnet), or "
-                f"put a model file into the models folder as {self.protocol.name}/{self.path.name}"
+                f"there is no model for '{self.task}' of {self.protocol.name} yet: train one (POST "
+                f"/train/{self.trainer}), or put a model file into the models folder as "
+                f"{self.protocol.name}/{self.path.name}"
             ) from None
         return status.st_mtime_ns, status.st_size, status.st_ino
 

@@ -15,7 +15,7 @@ from landmarklabel.io.plausibility import suspicious
 from landmarklabel.landmarks import Points
 from landmarklabel.markups import read_markups
 
-_Stamp = tuple[int, int]
+_Stamp = tuple[int, int, int]
 _Label = tuple[Points, tuple[int, int]] | None
 
 
@@ -32,29 +32,35 @@ class StudyShape:
     def shape(self) -> ShapePrior | None:
         """The shape; None while there are too few labels."""
         with self._lock:
-            if self._revision != self._store.revision:
-                self._revision = self._store.revision
-                self._learn()
-            return self._shape
+            return self._up_to_date()
 
     def labels(self) -> int:
         """How many final labels count."""
-        self.shape()
-        return sum(label is not None for _, label in self._labels.values())
+        with self._lock:
+            self._up_to_date()
+            return sum(label is not None for _, label in self._labels.values())
+
+    def _up_to_date(self) -> ShapePrior | None:
+        revision = self._store.revision  # before anything is read: a label that is saved meanwhile is another one
+        if self._revision != revision:
+            self._learn()
+            self._revision = revision
+        return self._shape
 
     def _learn(self) -> None:
-        before, self._labels = self._labels, {}
+        labels: dict[str, tuple[_Stamp, _Label]] = {}
         for name in self._store.get_labeled_images():
             path = Path(self._store.get_label_uri(name, "final"))
             try:
                 status = path.stat()
             except OSError:
                 continue
-            stamp = (status.st_mtime_ns, status.st_size)
-            known = before.get(name)
-            self._labels[name] = known if known and known[0] == stamp else (stamp, self._read(name, path))
-        good = [label for _, label in self._labels.values() if label is not None]
-        self._shape = None
+            stamp, known = (status.st_mtime_ns, status.st_size, status.st_ino), self._labels.get(name)
+            labels[name] = known if known and known[0] == stamp else (stamp, self._read(name, path))
+        if {name: label[0] for name, label in labels.items()} == {name: each[0] for name, each in self._labels.items()}:
+            return
+        good = [label for _, label in labels.values() if label is not None]
+        self._shape, self._labels = None, labels
         if len(good) >= FEWEST_LABELS:
             points, sizes = (np.array(part) for part in zip(*good, strict=True))
             self._shape = ShapePrior.fit(points, sizes)
@@ -63,7 +69,7 @@ class StudyShape:
         try:
             geometry = read_geometry(self._store.require_image(name))
             points = read_markups(path, self._store.protocol, geometry).points
-        except LandmarkLabelError:
+        except (LandmarkLabelError, OSError):  # wrong, or deleted a moment ago
             return None
         wrong = suspicious(self._store.protocol, points, geometry.size) or not np.isfinite(points).any()
         return None if wrong else (points, geometry.size)

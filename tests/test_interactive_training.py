@@ -247,6 +247,36 @@ def test_the_network_is_shown_its_last_maps_of_what_was_clicked(
             assert previous[0, ~shown].sum() == 0
 
 
+@pytest.mark.parametrize("looked", [False, True])
+@pytest.mark.parametrize("whose", ["modified", "all"])
+def test_positions_stand_for_maps_of_the_pass_before(
+    predictor: Predictor, calls: list[tuple[str, Any]], whose: str, looked: bool
+) -> None:
+    """Where a reader says landmarks were, and only of those that the network is to see."""
+    network = predictor.config.network.model_copy(update={"previous": whose})
+    predictor.config = predictor.config.model_copy(update={"network": network})
+    maps = predictor._seen()[0] if looked else torch.zeros(3, 64, 64)
+    predictor.set_clicks(clicked(left=POINT, top=(30.0, 10.0)), previous=clicked(left=(20.0, 21.0), right=(40.0, 24.0)))
+    predictor.predict()
+    shown = calls[-1][1][2][0]
+    row, column = divmod(int(shown[0].argmax()), 64)
+    assert (column, row) == (20, 28), "64 columns stand for 64, 64 rows for 48"
+    assert torch.equal(shown[2], maps[2])
+    assert (shown[1].max() > 0.5) == (whose == "all")
+
+
+def test_forks_share_the_image_and_nothing_else(predictor: Predictor, calls: list[tuple[str, Any]]) -> None:
+    before = predictor.evidence().weights
+    one, two = predictor.fork(), predictor.fork()
+    one.set_clicks(clicked(left=POINT))
+    moved = one.evidence().weights
+    assert np.array_equal(two.evidence().weights, before)
+    two.set_clicks(clicked(left=POINT))
+    assert np.array_equal(two.evidence().weights, moved)
+    assert np.array_equal(predictor.evidence().weights, before)
+    assert [name for name, _ in calls] == ["features", "heads", "heads", "heads"]
+
+
 @pytest.mark.parametrize("fusion", ["stem", "image", "late"])
 def test_kept_features_give_what_all_at_once_gives(triangle: Protocol, fusion: str) -> None:
     torch.manual_seed(0)

@@ -79,3 +79,25 @@ def config(**changes: object) -> ExperimentConfig:
             **changes,
         }
     )
+
+
+def interactive_config(**changes: object) -> ExperimentConfig:
+    """A run of an interactive network, of seconds as well."""
+    return config(
+        **{
+            "network": {
+                "name": "interactive",
+                "backbone": "hrnet_w18_small",
+                "pretrained": False,
+                "hint_sigma": 2,
+                "fusion": "late",
+                "width": 32,
+                "keys": 16,
+            },
+            "input": {"height": 64, "width": 64},
+            "loss": {"name": "bce", "sigma": 2},
+            "optimizer": {"learning_rate": 1e-3, "schedule": "cosine"},
+            "method": "tiny_interactive",
+            **changes,
+        }
+    )

@@ -45,7 +45,7 @@ class LandmarksTask(InferTask):
             ModelError: there is no model, or it can't be used.
             ImageError: the file is not a radiograph.
         """
-        seen = self._memory.look(Path(request["image"]))
+        seen = self._memory.look(Path(request["image"]), self._model)
         assert seen.landmarks is not None
         assert seen.header is not None
         order = least_confident_first(seen.landmarks)

@@ -10,73 +10,99 @@ import numpy as np
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 
 from answers import answer, describe
-from landmarklabel.errors import LabelError, ModelError, listed
+from infers.corrections import Corrections, read_corrections, session_of
+from landmarklabel.errors import ModelError
+from landmarklabel.interaction.evidence import MapEvidence
 from landmarklabel.interaction.posterior import Posterior, PosteriorConfig
-from landmarklabel.interaction.refinement import refine
+from landmarklabel.interaction.refinement import Refinement, refine
 from landmarklabel.interaction.shape_prior import FEWEST_LABELS, ShapePrior
-from landmarklabel.markups import pixel_on_image
 from landmarklabel.protocol import Protocol
-from landmarklabel.radiograph import Geometry
 from memory import ImageMemory, SeenImage
+from models import PublishedModel
+from sessions import SessionImages
 from shapes import StudyShape
 
 
 class RefineTask(InferTask):
-    """Corrections in, all landmarks out; in milliseconds, as the network has seen the image already.
+    """Corrections in, all landmarks out.
+
+    The interactive model sees the corrections, by a pass for each change of them; where there is none, the maps of the
+    model of ``landmarks`` are read again in their light; where there is neither, the shape of labels answers alone.
 
     Args:
         protocol: of the landmarks.
-        memory: of what the model has seen.
+        models: the interactive one, and that of ``landmarks``.
+        memory: of what they have seen.
         study: the shape of the study's own labels.
     """
 
-    def __init__(self, protocol: Protocol, memory: ImageMemory, study: StudyShape) -> None:
+    def __init__(
+        self, protocol: Protocol, models: tuple[PublishedModel, PublishedModel], memory: ImageMemory, study: StudyShape
+    ) -> None:
         super().__init__(
             type="others",
             labels=list(protocol.labels),
             dimension=2,
             description=f"Landmarks that follow corrections: {protocol.title}",
         )
-        self._protocol, self._memory, self._study = protocol, memory, study
+        self._protocol, self._models, self._memory, self._study = protocol, models, memory, study
+        self._sessions = SessionImages()
 
     def is_valid(self) -> bool:
-        """Whether there is a shape to answer by; /info/ lists the task only then."""
-        return self._study.shape() is not None or self._memory.shape() is not None
+        """Whether there is something to answer by; /info/ lists the task only then."""
+        return self.problem() is None
 
-    def get_path(self, validate: bool = True) -> str | None:
-        """It has no model file of its own."""
+    def problem(self) -> str | None:
+        """Why it can't answer, in a sentence; None if it can."""
+        try:
+            model = self._model()
+            self._shape(None if model is None else model.predictor()[0].shape)
+        except ModelError as problem:
+            return str(problem)
         return None
 
+    def get_path(self, validate: bool = True) -> str | None:
+        """The file of the model that answers; None without one."""
+        model = self._model()
+        return None if model is None else str(model.path)
+
     def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Answer ``corrections`` ({label: [x, y, z]}, LPS mm) and ``missing`` ([label]) of ``request["image"]``.
+        """Answer for the file ``request["image"]``, by its :class:`~infers.corrections.Corrections`.
 
         Raises:
             LabelError: a correction that is no point of the image, or of a label that the protocol has not.
-            ModelError: there are neither enough labels nor a model to learn the shape from.
+            ConflictError: the session is of another image.
+            ModelError: the model is damaged or for another protocol; or there are neither enough labels nor a model to
+                learn the shape from.
             ImageError: the file is not a radiograph.
         """
-        seen = self._memory.look_with_or_without_model(Path(request["image"]))
-        placed = _placed(request.get("corrections"), self._protocol, seen.geometry)
-        missing = _missing(request.get("missing"))
+        seen = self._memory.look(Path(request["image"]), self._model())
+        name, session = str(request.get("image_name", "the image")), session_of(request)
+        if session is not None:
+            self._sessions.require(session, seen.content, name)
+        asked = read_corrections(request, self._protocol, seen.geometry)
+        shape = self._shape(seen.shape)
         start = time.perf_counter()
-        shape = self._shape(seen)
-        config = seen.header.config.posterior if seen.header else PosteriorConfig()
-        unknown = None if seen.evidence is not None else ~shape.known
-        answered = refine(
-            Posterior(shape.in_pixels(seen.geometry.size), seen.evidence, config),
-            self._protocol,
-            placed,
-            missing,
-            tolerance=self._protocol.radii[0] / float(np.mean(seen.spacing)),
-            unknown=unknown,
-        )
-        timings = {**seen.timings, "decode": seen.timings["decode"] + time.perf_counter() - start}
-        given = request.get("corrections")
-        return answer(answered.landmarks, seen, _source(seen, shape), answered.review_order, timings, given)
+        evidence = seen.given(asked.clicks(self._protocol), asked.session, asked.previous)
+        self._memory.forget_the_oldest()
+        middle = time.perf_counter()
+        refined = self._refined(asked, seen, shape, evidence)
+        if session is not None:  # only now: what was refused binds no session
+            self._sessions.note(session, seen.content, name)
+        timings = {
+            **seen.timings,
+            "network": seen.timings["network"] + (middle - start if seen.clicked else 0.0),
+            "decode": seen.timings["decode"] + time.perf_counter() - middle,
+        }
+        return answer(refined.landmarks, seen, _source(seen, shape), refined.review_order, timings, asked.given)
 
-    def _shape(self, seen: SeenImage) -> ShapePrior:
+    def _model(self) -> PublishedModel | None:
+        """The first whose file is there. A damaged one refuses to answer; no other answers in its place."""
+        return next((model for model in self._models if model.is_there()), None)
+
+    def _shape(self, of_model: ShapePrior | None) -> ShapePrior:
         """Of the study's own labels or of the model's, whichever are more."""
-        shapes = [shape for shape in (self._study.shape(), seen.shape) if shape is not None]
+        shapes = [shape for shape in (self._study.shape(), of_model) if shape is not None]
         if not shapes:
             raise ModelError(
                 f"corrections can't move other landmarks yet: that is learned from {FEWEST_LABELS} final labels, and "
@@ -84,28 +110,21 @@ class RefineTask(InferTask):
             )
         return max(shapes, key=lambda shape: shape.labels)
 
+    def _refined(
+        self, asked: Corrections, seen: SeenImage, shape: ShapePrior, evidence: MapEvidence | None
+    ) -> Refinement:
+        config = seen.header.config.posterior if seen.header else PosteriorConfig()
+        return refine(
+            Posterior(shape.in_pixels(seen.geometry.size), evidence, config),
+            self._protocol,
+            asked.placed,
+            asked.missing,
+            tolerance=self._protocol.radii[0] / float(np.mean(seen.spacing)),
+            unknown=None if evidence is not None else ~shape.known,
+        )
+
 
 def _source(seen: SeenImage, shape: ShapePrior) -> dict[str, Any]:
     """What the answer comes from; without a network it says so."""
     model = {"name": "shape prior, no network"} if seen.header is None else describe(seen.header)
     return {**model, "shape_of_labels": shape.labels}
-
-
-def _placed(corrections: Any, protocol: Protocol, geometry: Geometry) -> dict[str, np.ndarray]:
-    if corrections is None:
-        return {}
-    if not isinstance(corrections, dict):
-        raise LabelError(f"corrections: expected {{label: [x, y, z]}} in LPS mm, got {type(corrections).__name__}")
-    unknown = [label for label in corrections if label not in protocol.labels]
-    if unknown:
-        known = listed(protocol.labels, 30)
-        raise LabelError(f"corrections: {listed(unknown)}: not a landmark of {protocol.name}, which has {known}")
-    return {label: pixel_on_image(at, geometry, label, "corrections") for label, at in corrections.items()}
-
-
-def _missing(labels: Any) -> list[str]:
-    if labels is None:
-        return []
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise LabelError(f"missing: expected a list of labels, got {str(labels)[:60]}")
-    return list(dict.fromkeys(labels))

@@ -204,15 +204,24 @@ def _to_lps(markup: dict[str, Any], where: str) -> np.ndarray:
     raise LabelError(f"{where}: coordinateSystem '{system}'; expected LPS or RAS")
 
 
+def pixel_in_plane(position: Any, geometry: Geometry, label: str, where: str) -> np.ndarray:
+    """A position that a client sends, LPS mm, as a pixel (x, y) of the image's plane, on the image or beside it.
+
+    Raises:
+        LabelError: it is not three finite numbers, or lies off the plane.
+    """
+    if not _is_position(position):
+        raise LabelError(f"{where}: {label} has position {str(position)[:80]}; expected three finite numbers in mm")
+    return _pixel(np.asarray(position, dtype=np.float64), geometry, label, where)
+
+
 def pixel_on_image(position: Any, geometry: Geometry, label: str, where: str) -> np.ndarray:
-    """A position that a client sends, LPS mm, as a pixel (x, y) of the image.
+    """The same of a position on the image.
 
     Raises:
         LabelError: it is not three finite numbers, or not a point of the image.
     """
-    if not _is_position(position):
-        raise LabelError(f"{where}: {label} has position {str(position)[:80]}; expected three finite numbers in mm")
-    pixel = _pixel(np.asarray(position, dtype=np.float64), geometry, label, where)
+    pixel = pixel_in_plane(position, geometry, label, where)
     if not geometry.contains(pixel[None], margin=0.5)[0]:
         raise LabelError(
             f"{where}: {label} at ({pixel[0]:.1f}, {pixel[1]:.1f}) lies outside the image, whose pixels reach from "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .engine.config import ExperimentConfig
 from .errors import LabelError, ModelError
-from .heatmaps import DecoderConfig, decode, from_map
+from .heatmaps import DecoderConfig, decode, encode, from_map, to_map
 from .interaction.evidence import MapEvidence
 from .interaction.posterior import PosteriorConfig
 from .interaction.shape_prior import ShapePrior
@@ -127,7 +128,19 @@ class Predictor:
         self._last_maps: torch.Tensor | None = None  # of the last pass, whatever it was for
         self._first_maps: torch.Tensor | None = None  # without clicks
 
-    def set_clicks(self, points: ArrayLike | None) -> None:
+    def fork(self) -> Predictor:
+        """Another predictor of the same network and image, without clicks; neither knows of the other's."""
+        other = copy(self)
+        other._clicks = None
+        other._maps = other._last_maps = self._first_maps if self.network.interactive else self._maps
+        return other
+
+    def kept(self) -> list[torch.Tensor]:
+        """What is kept of the image between clicks; some of it may be shared with forks."""
+        parts = [self._image, self._maps, self._last_maps, self._first_maps, *(self._features or ())]
+        return [part for part in parts if part is not None]
+
+    def set_clicks(self, points: ArrayLike | None, previous: ArrayLike | None = None) -> None:
         """What a reader has placed by hand. It stays there, and the maps of an interactive network follow.
 
         Maps come from a pass with these clicks when they are next asked for; the network is shown its maps of the
@@ -135,6 +148,8 @@ class Predictor:
 
         Args:
             points: (K, 2) in pixels of the original image, NaN where a landmark was not clicked; None for no clicks.
+            previous: (K, 2), where landmarks were before they were clicked, if that was not in the maps of the pass
+                before; the network is shown Gaussians there in place of its maps. NaN where it is not known.
 
         Raises:
             LabelError: not as many points as the model has landmarks.
@@ -142,17 +157,40 @@ class Predictor:
         """
         if self._image is None:
             raise RuntimeError("call set_image before set_clicks")
-        clicks = None if points is None else np.array(points, dtype=np.float64)
-        if clicks is not None and clicks.shape != (len(self.protocol), 2):
-            raise LabelError(
-                f"expected clicks as an array ({len(self.protocol)}, 2), a row a landmark of {self.protocol.name}, "
-                f"got shape {clicks.shape}"
-            )
+        clicks = self._rows(points)
         if clicks is not None and not np.isfinite(clicks).all(axis=1).any():
             clicks = None
         if not _same(clicks, self._clicks) and self.network.interactive:
             self._maps = self._first_maps if clicks is None else None
         self._clicks = clicks
+        if previous is not None and clicks is not None and self._maps is None:
+            self._remember(np.asarray(self._rows(previous)), clicks)
+
+    def _rows(self, points: ArrayLike | None) -> NDArray[np.float64] | None:
+        array = None if points is None else np.array(points, dtype=np.float64)
+        if array is not None and array.shape != (len(self.protocol), 2):
+            raise LabelError(
+                f"expected clicks as an array ({len(self.protocol)}, 2), a row a landmark of {self.protocol.name}, "
+                f"got shape {array.shape}"
+            )
+        return array
+
+    @torch.inference_mode()
+    def _remember(self, previous: NDArray[np.float64], clicks: NDArray[np.float64]) -> None:
+        """Gaussians at these points in place of the maps of the last pass, as far as the network will see them."""
+        config, placement = self.config.network, self._placement
+        if not isinstance(config, InteractiveConfig) or placement is None:
+            return
+        given = np.isfinite(previous).all(axis=1)
+        if config.previous == "modified":
+            given &= np.isfinite(clicks).all(axis=1)
+        stride, (width, height) = self.network.strides[-1], self.config.input.size
+        size = (width // stride, height // stride)
+        empty = torch.zeros(len(self.protocol), size[1], size[0], device=self.device)
+        maps = empty if self._last_maps is None else self._last_maps.clone()
+        points = torch.from_numpy(placement.points(previous[given])).float().to(self.device)
+        maps[torch.from_numpy(given).to(self.device)] = encode(to_map(points, stride), size, self.config.loss.sigma)
+        self._last_maps = maps
 
     def predict(self) -> Prediction:
         """All landmarks of the image that was set; those that were clicked where they were clicked.

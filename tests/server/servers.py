@@ -104,12 +104,18 @@ class Server:
         files = {"label": ("label.mrk.json", data)}
         return self("PUT", f"/datastore/label?image={image}&tag={tag}", files=files, data={"params": json.dumps(info)})
 
-    def train(self, **params: Any) -> dict[str, Any]:
+    def refine(self, image: str, **params: Any) -> Any:
+        """JSON of the landmarks of an image after corrections."""
+        response = self("POST", f"/infer/refine?image={image}&output=json", data={"params": json.dumps(params)})
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def train(self, task: str = "farnet", **params: Any) -> dict[str, Any]:
         """Train, wait until the task has ended, and give the statistics of /info/."""
-        submitted = self("POST", "/train/farnet", json=params)
+        submitted = self("POST", f"/train/{task}", json=params)
         assert submitted.status_code == 200, submitted.text
         self.wait_for(lambda: self.get("/train/")["status"] not in ("SUBMITTED", "RUNNING"), TRAIN_S)
-        stats: dict[str, Any] = self.get("/info/")["train_stats"]["farnet"]
+        stats: dict[str, Any] = self.get("/info/")["train_stats"][task]
         return stats
 
     def wait_for(self, condition: Callable[[], Any], seconds: float) -> None:
@@ -129,18 +135,22 @@ def free_port() -> int:
 def prepare(folder: Path, protocol: Protocol, images: int = 26, labelled: int | None = 24, **conf: str) -> Server:
     """A server, not started, over images of the small protocol, whose training takes seconds."""
     folder.mkdir(exist_ok=True)
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(tiny.config().model_dump(mode="json")))
+    for name, config in (("tiny", tiny.config()), ("interactive", tiny.interactive_config())):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
     definition = protocol.model_dump(mode="json")
     (folder / "triangle.yaml").write_text(yaml.safe_dump(definition))
     studies = tiny.write_studies(folder / "studies", protocol, images, labelled)
-    files = {"protocol": "triangle.yaml", "models": "models", "experiment": "tiny.yaml"}
+    files = {
+        "protocol": "triangle.yaml", "models": "models",
+        "experiment": "tiny.yaml", "interactive_experiment": "interactive.yaml",
+    }  # fmt: skip
     settings = {name: str(folder / file) for name, file in files.items()}
     return Server(folder, studies, {**settings, **conf})
 
 
-def publish(server: Server, model: Path) -> Path:
+def publish(server: Server, model: Path, task: str = "landmarks") -> Path:
     """Put a model where the server looks for it."""
-    target = server.models / "triangle" / "landmarks.safetensors"
+    target = server.models / "triangle" / f"{task}.safetensors"
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(model, target)
     return target

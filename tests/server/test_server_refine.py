@@ -17,12 +17,6 @@ pytestmark = pytest.mark.slow
 PLACED = [31.123456789012345, 11.987654321098765, 0.0]
 
 
-def refine(server: Server, image: str, **params: Any) -> Any:
-    response = server("POST", f"/infer/refine?image={image}&output=json", data={"params": json.dumps(params)})
-    assert response.status_code == 200, response.text
-    return response.json()
-
-
 def by_label(answer: Any) -> dict[str, Any]:
     return {landmark["label"]: landmark for landmark in answer["landmarks"]}
 
@@ -30,7 +24,7 @@ def by_label(answer: Any) -> dict[str, Any]:
 def test_a_click_is_kept_to_the_last_digit_and_the_others_follow(server: Server) -> None:
     before = by_label(server.infer("image_025"))
     moved = [before["top"]["position"][0] + 8, before["top"]["position"][1], 0.0]
-    answer = refine(server, "image_025", corrections={"top": moved}, previous={}, session="one")
+    answer = server.refine("image_025", corrections={"top": moved}, previous={}, session="one")
     after = by_label(answer)
     assert after["top"]["position"] == moved
     assert (after["top"]["status"], after["top"]["confidence"]) == ("corrected", 1.0)
@@ -52,17 +46,17 @@ def test_the_file_says_the_same(server: Server, triangle: Protocol) -> None:
 
 
 def test_all_corrected_and_none(server: Server) -> None:
-    nothing = refine(server, "image_025")
+    nothing = server.refine("image_025")
     assert len(nothing["review_order"]) == 3
     given = {label: [10.0 + index, 20.0, 0.0] for index, label in enumerate(("left", "right", "top"))}
-    everything = refine(server, "image_025", corrections=given)
+    everything = server.refine("image_025", corrections=given)
     assert {label: landmark["position"] for label, landmark in by_label(everything).items()} == given
     assert everything["review_order"] == []
 
 
 def test_contradictory_clicks_stay_where_they_were_put(server: Server) -> None:
     same = {"left": PLACED, "right": PLACED}
-    after = by_label(refine(server, "image_025", corrections=same))
+    after = by_label(server.refine("image_025", corrections=same))
     assert after["left"]["position"] == after["right"]["position"] == PLACED
     assert np.isfinite(after["top"]["position"]).all()
 
@@ -79,12 +73,49 @@ def test_contradictory_clicks_stay_where_they_were_put(server: Server) -> None:
         ({"corrections": {"top": PLACED}, "missing": ["top"]}, "top: both placed and missing"),
         ({"missing": ["F-1"]}, "'F-1' is not a landmark of triangle"),
         ({"missing": "top"}, "missing: expected a list of labels, got top"),
+        ({"previous": {"F-1": PLACED}}, "previous: F-1: not a landmark of triangle"),
+        ({"previous": {"F-1": None}}, "previous: F-1: not a landmark of triangle"),
+        ({"previous": {"top": [1.0, "x", 0.0]}}, "previous: top has position [1.0, 'x', 0.0]; expected three finite"),
+        ({"previous": {"top": [3.0, 2.0, 44.0]}}, "44.0 mm from the plane of the image; it belongs to another"),
+        ({"previous": [1]}, "previous: expected {label: [x, y, z]} in LPS mm, got list"),
+        ({"session": 7}, "session: expected a text of up to 200 characters, got '7'"),
+        ({"session": ""}, "session: expected a text of up to 200 characters, got ''"),
     ],
 )
 def test_mistakes(server: Server, params: dict[str, Any], sentence: str) -> None:
     answer = server("POST", "/infer/refine?image=image_025", data={"params": json.dumps(params)})
     assert answer.status_code == 422, answer.text
     assert sentence in answer.json()["detail"]
+
+
+def test_a_label_twice_is_as_json_has_it(server: Server) -> None:
+    """MONAI Label reads the parameters before the app does: of two members of one name the last counts."""
+    params = f'{{"corrections": {{"top": [40, 20, 0], "top": {json.dumps(PLACED)}}}}}'
+    response = server("POST", "/infer/refine?image=image_025&output=json", data={"params": params})
+    assert by_label(response.json())["top"]["position"] == PLACED
+
+
+def test_the_same_click_again_changes_nothing(server: Server) -> None:
+    answers = [server.refine("image_025", corrections={"top": PLACED}, session="twice") for _ in range(2)]
+    assert answers[0]["landmarks"] == answers[1]["landmarks"]
+    back = server.refine("image_025", corrections={}, session="twice")
+    assert back["landmarks"] == server.refine("image_025")["landmarks"]
+
+
+def test_previous_positions_may_lie_beside_the_image(server: Server) -> None:
+    """Predictions may; and they change nothing for a network that sees no clicks."""
+    beside = {"left": [-3.0, 20.0, 0.0], "right": None}
+    plain = server.refine("image_025", corrections={"left": PLACED})
+    assert server.refine("image_025", corrections={"left": PLACED}, previous=beside)["landmarks"] == plain["landmarks"]
+
+
+def test_corrections_of_another_sessions_image(server: Server) -> None:
+    """Images of one size have the same places: only the session tells that these are another's."""
+    server.refine("image_025", corrections={"top": PLACED}, session="of 25")
+    body = {"params": json.dumps({"corrections": {"top": PLACED}, "session": "of 25"})}
+    answer = server("POST", "/infer/refine?image=image_024", data=body)
+    assert answer.status_code == 409
+    assert "session 'of 25' is of the image image_025, and this is image_024" in answer.json()["detail"]
 
 
 def test_an_image_that_is_not_there(server: Server) -> None:
@@ -105,9 +136,9 @@ def test_from_the_fifth_label_on_without_a_network(tmp_path: Any, triangle: Prot
             for point, at in zip(template["markups"][0]["controlPoints"], tiny.triangle_image(seed)[1], strict=True):
                 point["position"] = [*at.tolist(), 0.0]
             assert running.put_label(f"image_{seed:03d}", template).status_code == 200
-            answered = refine(running, "image_009", corrections={"top": PLACED})
+            answered = running.refine("image_009", corrections={"top": PLACED})
             assert answered["model"] == {"name": "shape prior, no network", "shape_of_labels": labels}
-        moved = [by_label(refine(running, "image_009", corrections={"top": [x, 12.0, 0.0]})) for x in (20.0, 40.0)]
+        moved = [by_label(running.refine("image_009", corrections={"top": [x, 12.0, 0.0]})) for x in (20.0, 40.0)]
         assert moved[0]["left"]["pixel"][0] < moved[1]["left"]["pixel"][0]
         assert "Traceback" not in running.log.read_text()
     finally:

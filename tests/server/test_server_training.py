@@ -97,7 +97,10 @@ def test_what_training_refuses(fresh: Server) -> None:
     assert "seed: got 'x'" in stats["reason"]
     assert fresh("POST", "/train/landmarks", json={}).status_code == 200
     fresh.wait_for(lambda: fresh.get("/train/")["status"] == "ERROR", 60)
-    assert fresh.get("/train/")["details"][-1] == "training failed: there is no train task 'landmarks'; try farnet"
+    assert (
+        fresh.get("/train/")["details"][-1]
+        == "training failed: there is no train task 'landmarks'; try farnet, interactive"
+    )
     stats = fresh.train(start_from="elsewhere")
     assert "start_from is 'published' or 'scratch', got 'elsewhere'" in stats["reason"]
 

@@ -1,0 +1,195 @@
+"""What every train task does: learns from the final labels, and publishes what validates better."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.train import TrainTask
+
+from gateway import in_server
+from landmarklabel.engine.config import ExperimentConfig, available_experiments, load_experiment
+from landmarklabel.engine.trainer import TrainingResult, train
+from landmarklabel.errors import ConfigError, listed
+from landmarklabel.io.dataset import LandmarkDataset, read_dataset
+from landmarklabel.modelfile import read_header
+from models import PublishedModel
+from trainers.progress import TrainingProgress, end_with_parent
+
+# What MONAI Label itself adds to a request.
+_ADDED = ("model", "gpus", "multi_gpu", "local_rank", "bundle_path")
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a server trains.
+
+    Attributes:
+        studies: the studies folder.
+        protocol_source: name or file of the protocol.
+        runs: folder of the run folders.
+    """
+
+    studies: Path
+    protocol_source: str
+    runs: Path
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A new model beside what it would replace, on the same validation images.
+
+    Attributes:
+        new: its error.
+        old: the error of what answers now; None if nothing does.
+        details: further figures for ``train_stats``.
+    """
+
+    new: float
+    old: float | None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def better(self) -> bool:
+        """Whether the new model is to be published."""
+        return self.new < (math.inf if self.old is None else self.old)
+
+
+class NetworkTrainTask(TrainTask):
+    """Training over HTTP: ``POST /train/NAME`` with any of the settings of :meth:`config`.
+
+    Args:
+        model: the published model that better ones replace.
+        place: where to train.
+        experiment: the default configuration.
+
+    Attributes:
+        name: under which the task is asked for.
+        method: what it trains, in words.
+
+    Raises:
+        ConfigError: the default configuration is not one of this task's networks.
+    """
+
+    name: ClassVar[str]
+    method: ClassVar[str]
+
+    def __init__(self, model: PublishedModel, place: Workplace, experiment: str) -> None:
+        super().__init__(f"{self.method} for {model.protocol.title}")
+        self._model, self._place, self._experiment = model, place, experiment
+        self._progress = TrainingProgress(place.runs / f"{self.name}.json")
+        self._require_suitable(load_experiment(experiment), experiment)
+
+    @staticmethod
+    @abstractmethod
+    def trains(config: ExperimentConfig) -> bool:
+        """Whether a configuration is one of this task's networks."""
+
+    @abstractmethod
+    def check(self, config: ExperimentConfig, dataset: LandmarkDataset) -> None:
+        """Raise an error, before anything is trained, if what comes of it could not answer."""
+
+    @abstractmethod
+    def compare(self, result: TrainingResult, dataset: LandmarkDataset) -> Comparison:
+        """The new model beside what answers now."""
+
+    def config(self) -> dict[str, Any]:
+        """Settings and their defaults; 0 and empty text keep those of the configuration."""
+        return {
+            "config": [self._experiment, *(name for name in self._suitable if name != self._experiment)],
+            "epochs": 0,
+            "batch_size": 0,
+            "learning_rate": 0.0,
+            "seed": -1,
+            "start_from": ["published", "scratch"],
+            "device": ["auto", "cpu", "cuda"],
+        }
+
+    @cached_property
+    def _suitable(self) -> list[str]:
+        return [name for name in sorted(available_experiments()) if self.trains(load_experiment(name))]
+
+    def stats(self) -> dict[str, Any]:
+        """The state of the newest run, as in ``train_stats`` of /info/."""
+        return self._progress.read()
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
+        """Train, in a process of its own; publish the result if it validates better than what answers now."""
+        out = self._place.runs / f"{self.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        if not in_server():
+            end_with_parent()
+        with self._progress.run(out.name) as progress:
+            config = self._config_of(request)
+            dataset = read_dataset(f"studies:{self._place.studies}", self._place.protocol_source)
+            progress.update(labels=len(dataset.trustworthy()), suspicious=len(dataset.suspicious))
+            self.check(config, dataset)
+            result = train(
+                config,
+                dataset,
+                out,
+                device=_choice(request, "device") or "auto",
+                start_from=self._start_from(request, config),
+                on_epoch=progress.epoch,
+                quiet=True,
+            )
+            progress.update(published=self._publish_if_better(result, dataset, progress))
+        return self._progress.read()
+
+    def _config_of(self, request: dict[str, Any]) -> ExperimentConfig:
+        known = self.config()
+        unknown = sorted(set(request) - set(known) - set(_ADDED))
+        if unknown:
+            raise ConfigError(f"{listed(unknown)}: no setting of this training, which has {listed(known)}")
+        name = _choice(request, "config") or self._experiment
+        if name != self._experiment and name not in available_experiments():
+            raise ConfigError(f"there is no experiment '{name}' on this server; GET /info/ lists them under trainers")
+        keys = {"epochs": "epochs", "batch_size": "batch_size", "learning_rate": "optimizer.learning_rate"}
+        changes = {keys[key]: request[key] for key in keys if request.get(key)}
+        if request.get("seed", -1) != -1:
+            changes["seed"] = request["seed"]
+        # Splits are those of published layouts; studies have none.
+        changes |= {"train_on": None, "validate_on": None, "test_on": None}
+        config = load_experiment(name, changes)
+        self._require_suitable(config, name)
+        return config
+
+    def _require_suitable(self, config: ExperimentConfig, name: str) -> None:
+        if not self.trains(config):
+            raise ConfigError(
+                f"{name} has the network {config.network.name}, which the train task '{self.name}' is not for; "
+                f"choose one of {listed(self._suitable, 20)}, or a file like them"
+            )
+
+    def _start_from(self, request: dict[str, Any], config: ExperimentConfig) -> Path | None:
+        """The published model, if it is wanted and is the same network; its weights then go on learning."""
+        wanted = _choice(request, "start_from") or "published"
+        if wanted not in ("published", "scratch"):
+            raise ConfigError(f"start_from is 'published' or 'scratch', got {wanted!r}")
+        if wanted == "scratch" or self._model.problem() is not None:
+            return None
+        old = read_header(self._model.path).config.network
+        same = old.model_dump(exclude={"pretrained"}) == config.network.model_dump(exclude={"pretrained"})
+        return self._model.path if same else None
+
+    def _publish_if_better(self, result: TrainingResult, dataset: LandmarkDataset, progress: TrainingProgress) -> bool:
+        comparison = self.compare(result, dataset)
+        old = None if comparison.old is None else round(comparison.old, 4)
+        progress.update(validation_mre=round(comparison.new, 4), published_mre=old, **comparison.details)
+        if comparison.better:
+            self._model.publish(result.model)
+        return comparison.better
+
+
+def _choice(request: dict[str, Any], key: str) -> str:
+    """One of several names; clients that show them send the list back, the chosen one first."""
+    value = request.get(key) or ""
+    value = value[0] if isinstance(value, list) and value else value
+    if not isinstance(value, str):
+        raise ConfigError(f"{key} must be a name, got {str(value)[:60]!r}")
+    return value

@@ -1,0 +1,109 @@
+"""The shape of a study's labels follows every label that is saved or deleted, whoever looks meanwhile."""
+
+import json
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tiny
+from landmarklabel.protocol import Protocol
+from landmarklabel.resources import resource
+
+sys.path.insert(0, str(resource("MonaiLabelApp")))
+
+from datastore import LandmarkDatastore
+from shapes import StudyShape
+
+
+@pytest.fixture
+def store(tmp_path: Path, triangle: Protocol) -> LandmarkDatastore:
+    return LandmarkDatastore(str(tiny.write_studies(tmp_path / "studies", triangle, 7, 6)), triangle, auto_reload=False)
+
+
+def save(store: LandmarkDatastore, folder: Path, name: str, seed: int) -> None:
+    """A label of an image, with the points of another."""
+    content = json.loads(Path(store.get_label_uri("image_000", "final")).read_text())
+    for control, point in zip(content["markups"][0]["controlPoints"], tiny.triangle_image(seed)[1], strict=True):
+        control["position"] = [*point.tolist(), 0.0]
+    path = folder / f"{name}_{threading.get_ident()}.mrk.json"
+    path.write_text(json.dumps(content))
+    store.save_label(name, str(path), "final", {})
+
+
+def mean(study: StudyShape) -> list[float]:
+    shape = study.shape()
+    assert shape is not None
+    return shape.distribution.mean.tolist()
+
+
+def test_it_follows_each_label(store: LandmarkDatastore, tmp_path: Path) -> None:
+    study = StudyShape(store)
+    seen = [mean(study)]
+    save(store, tmp_path, "image_006", 6)
+    seen.append(mean(study))
+    assert study.labels() == 7
+    save(store, tmp_path, "image_006", 60)
+    seen.append(mean(study))
+    store.remove_label("image_006", "final")
+    assert study.labels() == 6
+    assert mean(study) == seen[0]
+    assert seen[0] != seen[1] != seen[2]
+    for number in (4, 5):
+        store.remove_image(f"image_00{number}")
+    assert (study.labels(), study.shape()) == (4, None)
+
+
+def test_who_looks_while_a_label_is_saved_sees_the_new_one_afterwards(
+    store: LandmarkDatastore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index is changed first, the file a moment later; somebody looks in between."""
+    study = StudyShape(store)
+    before, replace = mean(study), store._replace_index
+
+    def replace_and_look(objects: dict) -> None:
+        replace(objects)
+        study.shape()
+
+    monkeypatch.setattr(store, "_replace_index", replace_and_look)
+    save(store, tmp_path, "image_000", 60)
+    assert mean(study) == mean(StudyShape(store)) != before
+
+
+def test_it_is_right_after_many_changes_by_two_and_looks_by_two(store: LandmarkDatastore, tmp_path: Path) -> None:
+    study, over, failures = StudyShape(store), threading.Event(), list[BaseException]()
+
+    def change(name: str) -> None:
+        for seed in range(12):
+            save(store, tmp_path, name, seed)
+            if seed % 3 == 0:
+                store.remove_label(name, "final")
+
+    def look() -> None:
+        while not over.is_set():
+            study.shape()
+            assert 5 <= study.labels() <= 7
+
+    def guarded(work, *arguments: str) -> threading.Thread:  # type: ignore[no-untyped-def]
+        def run() -> None:
+            try:
+                work(*arguments)
+            except BaseException as problem:
+                failures.append(problem)
+
+        return threading.Thread(target=run)
+
+    readers = [guarded(look), guarded(look)]
+    writers = [guarded(change, "image_001"), guarded(change, "image_006")]
+    for thread in readers + writers:
+        thread.start()
+    for thread in writers:
+        thread.join()
+    over.set()
+    for thread in readers:
+        thread.join()
+    assert failures == []
+    assert study.labels() == 7
+    assert np.array_equal(mean(study), mean(StudyShape(store)))

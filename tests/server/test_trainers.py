@@ -1,0 +1,61 @@
+"""What the train tasks refuse before they train, and when they publish."""
+
+import math
+import sys
+from pathlib import Path
+
+import pytest
+
+import tiny
+from landmarklabel.errors import ConfigError, DataError
+from landmarklabel.protocol import Protocol
+from landmarklabel.resources import resource
+
+sys.path.insert(0, str(resource("MonaiLabelApp")))
+
+from models import PublishedModel
+from trainers.base import Comparison, NetworkTrainTask, Workplace
+from trainers.farnet import FarnetTrainTask
+from trainers.interactive import InteractiveTrainTask
+
+
+def task(folder: Path, protocol: Protocol, name: str, experiment: str) -> NetworkTrainTask:
+    landmarks = PublishedModel(folder, protocol, "landmarks")
+    place = Workplace(folder / "studies", protocol.name, folder / "runs")
+    if name == "farnet":
+        return FarnetTrainTask(landmarks, place, experiment)
+    return InteractiveTrainTask(PublishedModel(folder, protocol, "refine", name), landmarks, place, experiment)
+
+
+def test_each_task_offers_its_own_experiments(tmp_path: Path, triangle: Protocol) -> None:
+    offered = {
+        name: task(tmp_path, triangle, name, f"{name}_light").config()["config"] for name in ("farnet", "interactive")
+    }
+    assert offered["farnet"][0] == "farnet_light"
+    assert offered["interactive"][0] == "interactive_light"
+    assert {"interactive_aasce", "interactive_ritm"} < set(offered["interactive"])
+    assert not set(offered["farnet"]) & set(offered["interactive"])
+
+
+def test_a_network_of_the_other_task_is_refused(tmp_path: Path, triangle: Protocol) -> None:
+    with pytest.raises(ConfigError, match="interactive_light has the network interactive, .* 'farnet' is not for"):
+        task(tmp_path, triangle, "farnet", "interactive_light")
+    with pytest.raises(ConfigError, match="farnet_light has the network farnet, .* 'interactive' is not for"):
+        task(tmp_path, triangle, "interactive", "farnet_light")
+
+
+def test_an_interactive_network_needs_labels_for_the_shape(tmp_path: Path, triangle: Protocol) -> None:
+    """Eight labels are enough to train a network on; two of them validate, and six tell how landmarks lie."""
+    trainer = task(tmp_path, triangle, "interactive", "interactive_light")
+    data = tiny.dataset(tmp_path / "images", triangle, 8)
+    trainer.check(tiny.interactive_config(), data)
+    few = data.subset([case.id for case in data.cases[:5]])
+    with pytest.raises(DataError, match="labelled images to train on are too few: how landmarks lie is learned from 5"):
+        trainer.check(tiny.interactive_config(), few)
+
+
+def test_only_what_is_better_is_published() -> None:
+    assert Comparison(2.0, None).better
+    assert Comparison(1.9, 2.0).better
+    assert not Comparison(2.0, 2.0).better
+    assert not Comparison(math.nan, None).better
