@@ -114,12 +114,17 @@ def evaluate_row(row: Row, parts: Parts, work: Path, most: int | None = None, ag
 
 
 def _model(row: Row, parts: Parts, work: Path) -> dict[str, Any]:
-    """What names the network, and how its maps are weighed: as its configuration says now, not when it was trained."""
+    """What names the network, and how its maps are weighed: as its configuration says now, not when it was trained.
+
+    By how much stated variances are spread is the model's own: it was measured on its validation images.
+    """
     if row.model is None:
         return {}
     header = read_header(work / row.model / "model.safetensors")
-    known = row.model in METHODS
-    config = configuration(row.model, parts.layout).posterior if known else header.config.posterior
+    config = header.config.posterior
+    if row.model in METHODS:
+        today = configuration(row.model, parts.layout).posterior
+        config = today.model_copy(update={"spread": config.spread})
     return {"model": header.version, "posterior": config.model_dump(mode="json")}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..interaction.hypotheses import renamings
 from ..interaction.posterior import Posterior, PosteriorConfig
 from ..interaction.refiners import ClickedNetwork, ClickedPosterior, Refiner, Unmoved
 from ..interaction.shape_prior import ShapePrior
@@ -33,13 +34,14 @@ def by_shape(shape: ShapePrior) -> Refiners:
 
 def by_posterior(predictor: Predictor, shape: ShapePrior, config: PosteriorConfig) -> Refiners:
     """A network's maps and the shape of labels together; an interactive network sees the clicks, too."""
+    names = renamings(predictor.protocol)
 
     def look(radiograph: Radiograph) -> Refiner:
         predictor.set_image(radiograph)
         prior = shape.in_pixels(radiograph.size)
         if predictor.network.interactive:
-            return ClickedPosterior(predictor, prior, config)
-        return Posterior(prior, predictor.evidence(config), config)
+            return ClickedPosterior(predictor, prior, config, names)
+        return Posterior(prior, predictor.evidence(config), config, names)
 
     return look
 

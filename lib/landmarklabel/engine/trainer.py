@@ -29,6 +29,7 @@ from ..networks import HeatmapNetwork, InteractiveNetwork, build_network
 from ..predictor import pick_device, require_protocol
 from ..transforms import Augmentation
 from ..transforms.intensity import to_network
+from .calibration import calibrate
 from .checkpoint import load_state, save_state
 from .clicks import TrainingClicks
 from .config import ExperimentConfig, OptimizerConfig
@@ -119,6 +120,8 @@ class Trainer:
                 self._run_epochs()
             finally:
                 self.progress.close()
+            if self.chief and self.folder.model.is_file():
+                calibrate(self.folder.model, self.validation_cases)
         idist.barrier()  # the first process writes the model that all of them name
         return self._result()
 

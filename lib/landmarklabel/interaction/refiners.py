@@ -77,16 +77,18 @@ class ClickedPosterior:
         predictor: of an interactive network, with the image set.
         prior: over the landmarks, in pixels of the image.
         config: how the two are weighed.
+        renamings: (H, K, K), by which landmarks may be named wrongly; see :func:`~.hypotheses.renamings`.
     """
 
     predictor: Predictor
     prior: LowRankGaussian
     config: PosteriorConfig
+    renamings: Array | None = None
 
     def given(self, indices: Indices, points: Array, noise: float = 0.0, absent: Indices | None = None) -> Belief:
         self.predictor.set_clicks(_clicks(len(self.predictor.protocol), indices, points))
         evidence = self.predictor.evidence(self.config)
-        return Posterior(self.prior, evidence, self.config).given(indices, points, noise, absent)
+        return Posterior(self.prior, evidence, self.config, self.renamings).given(indices, points, noise, absent)
 
 
 def _clicks(count: int, indices: Indices, points: Array) -> Array | None:
