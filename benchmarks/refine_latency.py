@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=15, help="calls of each kind of click")
     parser.add_argument("--steps", type=int, default=4, help="training steps in each process")
     parser.add_argument("--rounds", type=int, default=2, help="processes of each contender of training")
-    parser.add_argument("--learning-steps", type=int, default=150, help="until the published network has peaks")
+    parser.add_argument("--learning-steps", type=int, default=80, help="until the published network has peaks")
     parser.add_argument("--images", type=int, default=12, help="on which precisions are compared")
     parser.add_argument("--model", type=Path, help="a trained network, to compare precisions on")
     parser.add_argument("--data", help="LAYOUT:DIR, images for --model")
