@@ -37,6 +37,7 @@ def main() -> None:
             ["farnet_vs_peers.py", "speed", *cephalograms],
             ["farnet_vs_peers.py", "accuracy", *cephalograms, "--minutes", "6"],
             ["isbi_over_http.py", *cephalograms, "--work", f"{work}/http"],
+            ["shape_prior.py", "--data", str(arguments.data)],
             *clicks(f"aasce:{arguments.data / 'aasce'}", f"{work}/spines", METHODS),
             *clicks(f"isbi2015:{arguments.data / 'isbi2015'}", f"{work}/cephalograms", (DEFAULT, PUBLISHED)),
         ):
