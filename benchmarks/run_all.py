@@ -38,6 +38,7 @@ def main() -> None:
             ["farnet_vs_peers.py", "speed", *cephalograms],
             ["farnet_vs_peers.py", "accuracy", *cephalograms, "--minutes", "6"],
             ["isbi_over_http.py", *cephalograms, "--work", f"{work}/http"],
+            ["shape_prior.py", "--data", str(arguments.data)],
             *clicks(spines, f"{work}/spines", METHODS),
             *clicks(f"isbi2015:{arguments.data / 'isbi2015'}", f"{work}/cephalograms", (DEFAULT, PUBLISHED)),
             ["refine_latency.py", "--model", f"{work}/spines/{PUBLISHED}/model.safetensors", "--data", spines],

@@ -61,6 +61,10 @@ class Row:
         return re.sub(r"\W+", "_", self.title) + ".json"
 
 
+#: Parts of the published network, which are compared as such: by their own decoding.
+_ABLATIONS = ("interactive_ritm", "interactive_gate", "interactive_morphology", "interactive_brs", "interactive_fbrs")
+
+
 def models_in(work: Path) -> dict[str, bool]:
     """Names of the networks whose training is over, in the order of the tables, and whether each takes clicks."""
     there = {path.parent.name: path.with_name("model.safetensors") for path in sorted(work.glob("*/training.json"))}
@@ -73,7 +77,8 @@ def rows(models: Mapping[str, bool], asked: Figures) -> list[Row]:
     found = [Row(f"shape of {number} labels, no network", "shape", labels=number) for number in FEW_LABELS]
     found.append(Row("shape of all labels, no network", "shape"))
     own = {name: Row(name if clicked else f"{name}, by hand", "network", name) for name, clicked in models.items()}
-    joined = {name: Row(f"posterior over {name}", "posterior", name) for name in models}
+    weighed = [name for name, clicked in models.items() if not clicked or name not in _ABLATIONS]
+    joined = {name: Row(f"posterior over {name}", "posterior", name) for name in weighed}
     found += [*own.values(), *joined.values()]
     looked_at = [joined[DEFAULT]] if DEFAULT in models else []
     looked_at += [own[PUBLISHED]] if PUBLISHED in models else []

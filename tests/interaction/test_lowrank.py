@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from textbook import conditioned
 
-from landmarklabel.interaction.gaussian import coordinates
 from landmarklabel.interaction.lowrank import LowRankGaussian
 
 Array = NDArray[np.float64]
@@ -21,14 +21,6 @@ def some_moments(seed: int, count: int = 6) -> tuple[Array, Array]:
 
 def some_gaussian(seed: int, count: int = 6) -> LowRankGaussian:
     return LowRankGaussian.from_covariance(*some_moments(seed, count))
-
-
-def conditioned(before: LowRankGaussian, seen: Array, points: Array, noise: Array) -> tuple[Array, Array]:
-    """Mean (2K,) and covariance (2K, 2K) by the formula for a joint normal distribution."""
-    mean, covariance, rows = before.mean.numpy().reshape(-1), before.covariance.numpy(), coordinates(seen)
-    inner = covariance[np.ix_(rows, rows)] + np.diag(np.repeat(noise, 2) ** 2)
-    gain = covariance[:, rows] @ np.linalg.inv(inner)
-    return mean + gain @ (points.reshape(-1) - mean[rows]), covariance - gain @ covariance[rows]
 
 
 def test_with_enough_latent_variables_the_covariance_is_kept() -> None:
@@ -54,7 +46,7 @@ def test_an_observation_is_what_the_formula_says(seed: int, rank: int) -> None:
     seen, points = np.array([4, 0, 2]), np.random.default_rng(seed).normal(size=(3, 2))
     noise = np.array([0.1, 0.5, 1.0])
     after = before.observe(seen, points, noise)
-    mean, covariance = conditioned(before, seen, points, noise)
+    mean, covariance = conditioned(before.mean.numpy(), before.covariance.numpy(), seen, points, noise)
     scale = np.abs(before.covariance.numpy()).max()
     np.testing.assert_allclose(after.mean.reshape(-1), mean, atol=1e-6 * scale)
     np.testing.assert_allclose(after.covariance, covariance, atol=1e-6 * scale)

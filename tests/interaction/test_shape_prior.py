@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from outlines import SIZE, outlines
+from scipy.stats import chi2
+from textbook import conditioned
 
 from landmarklabel.errors import LabelError
-from landmarklabel.interaction.shape_prior import FEWEST_LABELS, ShapePrior
+from landmarklabel.interaction.gaussian import coordinates
+from landmarklabel.interaction.shape_prior import FEWEST_LABELS, ShapePrior, _expected
 from landmarklabel.io.dataset import read_dataset
 from landmarklabel.resources import resource
 
@@ -74,6 +77,51 @@ def test_a_landmark_that_no_label_has_is_not_known() -> None:
     moved = anywhere.observe([0], anywhere.mean[[0]] + 50)
     np.testing.assert_allclose(moved.mean[5], anywhere.mean[5])
     assert np.abs(moved.mean - anywhere.mean)[6:].min() > 1
+
+
+def test_a_label_without_landmarks_changes_nothing() -> None:
+    shapes = outlines(8, 0)
+    empty = np.full_like(shapes[:1], np.nan)
+    with_it, without = fitted(np.concatenate([shapes, empty])), fitted(shapes)
+    np.testing.assert_allclose(with_it.distribution.covariance, without.distribution.covariance)
+
+
+def test_landmarks_that_no_two_labels_have_are_no_shape() -> None:
+    shapes = np.where(np.eye(6, 16, dtype=bool)[..., None], outlines(6, 0), np.nan)
+    with pytest.raises(LabelError, match="landmarks that two labels have or more, and there is none"):
+        fitted(shapes)
+
+
+def test_absent_landmarks_are_expected_as_by_conditioning() -> None:
+    """The EM step, beside the plain way: condition on what is placed, one label at a time."""
+    current = fitted(outlines(20, 0)).distribution
+    shapes = (outlines(6, 1) - (np.array(SIZE) - 1) / 2) / max(SIZE)
+    holes = shapes.copy()
+    holes[::2, 3:7], holes[1, 0] = np.nan, np.nan
+    found = _expected(holes, current)
+    uncertainty = np.zeros_like(current.covariance)
+    for points, completed, weight in zip(holes, found.completed, found.weights, strict=True):
+        placed = np.flatnonzero(np.isfinite(points).all(1))
+        mean, covariance = conditioned(current.mean, current.covariance, placed, points[placed])
+        np.testing.assert_allclose(completed.reshape(-1), mean, atol=1e-9)
+        uncertainty += weight * covariance
+        marginal = current.covariance[np.ix_(coordinates(placed), coordinates(placed))]
+        surprise = (points - current.mean)[placed].reshape(-1)
+        distance = surprise @ np.linalg.solve(marginal, surprise)
+        assert weight == pytest.approx(min(1, chi2.ppf(0.99, 2 * len(placed)) / distance) ** 2)
+    np.testing.assert_allclose(found.uncertainty, uncertainty, atol=1e-10)
+
+
+def test_few_labels_are_no_overconfidence() -> None:
+    """The truth is no farther from the mean than the covariance says, of a dense outline too."""
+    angle = np.linspace(0, 2 * np.pi, 100, endpoint=False)
+    rng, base = np.random.default_rng(0), np.stack([200 + 100 * np.cos(angle), 250 + 150 * np.sin(angle)], 1)
+    waves = np.stack([np.cos(order * angle) / order for order in range(1, 8)])  # (7, 100)
+    shapes = base + np.einsum("naw,wk->nka", rng.normal(0, 15, (40, 2, 7)), waves) + rng.normal(0, 2, (40, 100, 2))
+    learned = fitted(shapes[:8]).in_pixels(SIZE)
+    surprise = (shapes[8:] - learned.mean.numpy()).reshape(32, -1)
+    distance = (surprise * np.linalg.solve(learned.covariance, surprise.T).T).sum(1).mean() / 200
+    assert 0.1 < distance < 1.5
 
 
 def test_it_moves_with_the_images_size() -> None:
