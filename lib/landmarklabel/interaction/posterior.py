@@ -46,7 +46,7 @@ class PosteriorConfig(BaseModel):
     sharpness: float = Field(8.0, gt=0)
     floor: float = Field(0.1, gt=0, lt=1)
     discount: float = Field(5.0, ge=1)
-    doubt: float = Field(10.0, ge=1)
+    doubt: float = Field(100.0, ge=1)
     rounds: int = Field(5, ge=1)
     trust: float = Field(0.03, gt=0, le=1)
     spread: tuple[float, ...] = Field((1.0,), min_length=1)
