@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from landmarklabel.interaction.hypotheses import renamings
 from landmarklabel.interaction.posterior import Posterior
 from landmarklabel.metrics import radial_errors
 from landmarklabel.phantoms import generate
@@ -71,7 +72,8 @@ def click(predictor: Predictor, seed: int) -> Click:
     assert shape is not None, "the sample model holds the shape of its labels"
     predictor.set_image(radiograph)
     prior = shape.in_pixels(radiograph.size)
-    posterior = Posterior(prior, predictor.evidence(), predictor.config.posterior)
+    names = renamings(predictor.protocol)
+    posterior = Posterior(prior, predictor.evidence(), predictor.config.posterior, names)
     first = posterior.given(np.empty(0, dtype=np.intp), np.empty((0, 2)))
     worst = np.array([radial_errors(first.mean, true).argmax()])
     then = posterior.given(worst, true[worst])

@@ -3,6 +3,7 @@
     python sample_data/make.py data               the images and labels, in seconds
     python sample_data/make.py models             the models, in about an hour on two cores
     python sample_data/make.py models spine_68    one of them
+    python sample_data/make.py weighing           how their maps are weighed, anew, without training: in minutes
 
 Images to train on, and to measure on, have seeds that no sample has.
 """
@@ -15,12 +16,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from landmarklabel.engine.calibration import calibrate
 from landmarklabel.engine.config import load_experiment
 from landmarklabel.engine.data import describe_data, training_and_validation
 from landmarklabel.engine.evaluation import Evaluation, evaluate, machine
 from landmarklabel.engine.trainer import train
 from landmarklabel.io.dataset import read_dataset
-from landmarklabel.modelfile import load_model, save_model
+from landmarklabel.modelfile import load_model, read_header, save_model
 from landmarklabel.phantoms.studies import write_studies
 from landmarklabel.predictor import Predictor
 from landmarklabel.protocol import load_protocol
@@ -49,11 +51,10 @@ def make_model(protocol: str) -> None:
     training, test = (_phantoms(protocol, name) for name in ("training", "test"))
     dataset = read_dataset(f"studies:{training}", protocol)
     result = train(load_experiment("phantoms"), dataset, WORK / protocol / "run")
-    target = HERE / "models" / protocol / "landmarks.safetensors"
+    target = _target(protocol)
     target.parent.mkdir(parents=True, exist_ok=True)
-    network, header, shape = load_model(result.model)
-    data = describe_data(dataset, *training_and_validation(dataset, header.config))
-    save_model(target, network, header.config, header.protocol, data, dict(header.metrics), shape, half=True)
+    header = read_header(result.model)
+    _store(result.model, target, describe_data(dataset, *training_and_validation(dataset, header.config)))
 
     predictor = Predictor.load(target)
     figures = {
@@ -65,6 +66,28 @@ def make_model(protocol: str) -> None:
     }
     target.with_name("figures.json").write_text(json.dumps(figures, indent=1) + "\n")
     print(json.dumps(figures, indent=1))
+
+
+def weigh_model(protocol: str) -> None:
+    """Today's weighing of maps and shape in a model that is there, and its stated regions measured on validation."""
+    target, temporary = _target(protocol), WORK / protocol / "weighed.safetensors"
+    dataset = read_dataset(f"studies:{_phantoms(protocol, 'training')}", protocol)
+    network, header, shape = load_model(target)
+    config = header.config.model_copy(update={"posterior": load_experiment("phantoms").posterior})
+    save_model(temporary, network, config, header.protocol, header.data, header.metrics, shape)
+    calibrate(temporary, training_and_validation(dataset, config)[1])
+    _store(temporary, target, header.data)
+    print(protocol, read_header(target).config.posterior)
+
+
+def _target(protocol: str) -> Path:
+    return HERE / "models" / protocol / "landmarks.safetensors"
+
+
+def _store(model: Path, target: Path, data: dict[str, Any]) -> None:
+    """A model as it comes with the project: its weights in 16 bits, half the size."""
+    network, header, shape = load_model(model)
+    save_model(target, network, header.config, header.protocol, data, dict(header.metrics), shape, half=True)
 
 
 def _phantoms(protocol: str, name: str) -> Path:
@@ -88,12 +111,12 @@ def _figures(predictor: Predictor, folder: Path, protocol: str) -> dict[str, Any
 def main() -> None:
     """Make the data or the models, of all protocols or those named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["data", "models"])
+    parser.add_argument("what", choices=["data", "models", "weighing"])
     parser.add_argument("protocols", nargs="*", default=list(SIZES))
     arguments = parser.parse_args()
     for protocol in arguments.protocols:
         load_protocol(protocol)
-        (make_data if arguments.what == "data" else make_model)(protocol)
+        {"data": make_data, "models": make_model, "weighing": weigh_model}[arguments.what](protocol)
 
 
 if __name__ == "__main__":

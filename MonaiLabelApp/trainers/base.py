@@ -126,6 +126,8 @@ class NetworkTrainTask(TrainTask):
             end_with_parent()
         with self._progress.run(out.name) as progress:
             config = self._config_of(request)
+            start_from = self._start_from(request, config)
+            config = config if start_from is None else _as_trained(config, start_from)
             dataset = read_dataset(f"studies:{self._place.studies}", self._place.protocol_source)
             progress.update(labels=len(dataset.trustworthy()), suspicious=len(dataset.suspicious))
             self.check(config, dataset)
@@ -134,7 +136,7 @@ class NetworkTrainTask(TrainTask):
                 dataset,
                 out,
                 device=_choice(request, "device") or "auto",
-                start_from=self._start_from(request, config),
+                start_from=start_from,
                 on_epoch=progress.epoch,
                 quiet=True,
             )
@@ -184,6 +186,14 @@ class NetworkTrainTask(TrainTask):
         if comparison.better:
             self._model.publish(result.model)
         return comparison.better
+
+
+def _as_trained(config: ExperimentConfig, model: Path) -> ExperimentConfig:
+    """The configuration, with the loss that a model's maps were trained by: by another they mean something else."""
+    old = read_header(model).config
+    if old.loss == config.loss:
+        return config
+    return config.model_copy(update={"loss": old.loss, "decoder": old.decoder, "posterior": old.posterior})
 
 
 def _choice(request: dict[str, Any], key: str) -> str:

@@ -7,14 +7,19 @@ from pathlib import Path
 import pytest
 
 import tiny
+from landmarklabel.engine.config import load_experiment
 from landmarklabel.errors import ConfigError, DataError
+from landmarklabel.interaction.posterior import PosteriorConfig
+from landmarklabel.losses import LossConfig
+from landmarklabel.modelfile import save_model
+from landmarklabel.networks import build_network
 from landmarklabel.protocol import Protocol
 from landmarklabel.resources import resource
 
 sys.path.insert(0, str(resource("MonaiLabelApp")))
 
 from models import PublishedModel
-from trainers.base import Comparison, NetworkTrainTask, Workplace
+from trainers.base import Comparison, NetworkTrainTask, Workplace, _as_trained
 from trainers.farnet import FarnetTrainTask
 from trainers.interactive import InteractiveTrainTask
 
@@ -52,6 +57,21 @@ def test_an_interactive_network_needs_labels_for_the_shape(tmp_path: Path, trian
     few = data.subset([case.id for case in data.cases[:5]])
     with pytest.raises(DataError, match="labelled images to train on are too few: how landmarks lie is learned from 5"):
         trainer.check(tiny.interactive_config(), few)
+
+
+def test_a_model_goes_on_by_the_loss_that_it_was_trained_by(tmp_path: Path, triangle: Protocol) -> None:
+    """What its maps mean depends on that; all else is as the configuration says."""
+    wanted = load_experiment("farnet_light")
+    assert wanted.loss.name == "cross_entropy"
+    older = {"loss": LossConfig(name="ewc", sigma=4), "posterior": PosteriorConfig(sharpness=32), "epochs": 7}
+    path = tmp_path / "older.safetensors"
+    network = build_network(tiny.config().network, len(triangle))
+    save_model(path, network, wanted.model_copy(update=older), triangle, {}, {})
+    going_on = _as_trained(wanted, path)
+    assert (going_on.loss, going_on.posterior) == (older["loss"], older["posterior"])
+    assert going_on.epochs == wanted.epochs
+    save_model(path, network, wanted, triangle, {}, {})
+    assert _as_trained(wanted, path) == wanted
 
 
 def test_only_what_is_better_is_published() -> None:

@@ -19,8 +19,9 @@ from .interaction import by_posterior, evaluate_clicks
 LEVEL = 0.9
 CLICKS = 3
 
-# Fewer images say nothing of how often a region misses; and no measurement of few is trusted beyond this factor.
-_FEWEST_IMAGES = 5
+# Fewer images say nothing of how often a region misses, more than these little new; and no measurement is trusted
+# beyond this factor.
+_FEWEST_IMAGES, _MOST_IMAGES = 5, 100
 _LEAST, _MOST = 0.25, 25.0
 
 
@@ -31,6 +32,7 @@ def calibrate(model: Path, cases: Sequence[Case]) -> None:
     it is, where there are too few images or the model knows no shape of its labels.
     """
     known = [case for case in cases if case.has_landmarks]
+    known = known[:: -(-len(known) // _MOST_IMAGES) or 1]
     network, header, shape = load_model(model)
     if shape is None or len(known) < _FEWEST_IMAGES:
         return
