@@ -62,6 +62,10 @@ class LowRankGaussian:
         """One of a batch."""
         return LowRankGaussian(self.mean[index], self.factor[index], self.own[index])
 
+    def to(self, device: torch.device) -> LowRankGaussian:
+        """The same on a device."""
+        return LowRankGaussian(self.mean.to(device), self.factor.to(device), self.own.to(device))
+
     def of_points(self) -> torch.Tensor:
         """(..., K, 2, 2), the covariance of each point by itself."""
         return self.factor @ self.factor.transpose(-1, -2) + self.own

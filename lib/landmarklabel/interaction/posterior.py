@@ -83,12 +83,13 @@ class Posterior:
             noise: standard deviation of a person's placing, in pixels of the image.
             absent: landmarks that are not in this image, whose maps say nothing.
         """
-        before = self.prior.observe(indices, points, noise)
+        prior = self.prior if self.evidence is None else self.prior.to(self.evidence.places.device)
+        before = prior.observe(indices, points, noise)
         silent = indices if absent is None else np.union1d(indices, absent)
         free = np.setdiff1d(np.arange(len(before)), silent)
         if self.evidence is None or not free.size:
             return _belief(before, before.mean, before.of_points())
-        return self._read(before, torch.from_numpy(free), len(indices))
+        return self._read(before, torch.from_numpy(free).to(before.mean.device), len(indices))
 
     def _read(self, before: LowRankGaussian, free: torch.Tensor, clicks: int) -> Belief:
         """The maps of ``free`` landmarks in the light of ``before``."""
