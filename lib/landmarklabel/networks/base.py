@@ -59,7 +59,7 @@ class MapConv(nn.Conv2d):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Maps (B, K, H, W) of features (B, inputs, H, W)."""
-        if self.training:
+        if self.training or not torch.amp.is_autocast_available(features.device.type):
             return super().forward(features)
         with torch.autocast(features.device.type, enabled=False):
             return super().forward(features.float())
