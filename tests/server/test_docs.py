@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -57,7 +58,7 @@ def sample_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def test_the_readme(sample_server: Server, tmp_path: Path) -> None:
-    """List, infer, put a label, train, infer again: with curl only, as the page tells it."""
+    """List, infer, correct, put a label, train, infer again: with curl only, as the page tells it."""
     version = sample_server.infer("cephalometric_0021")["model"]["version"]
     outputs = []
     for block in blocks("README.md"):
@@ -66,7 +67,10 @@ def test_the_readme(sample_server: Server, tmp_path: Path) -> None:
         outputs.append(works(block.replace(ADDRESS, f"http://127.0.0.1:{sample_server.port}"), tmp_path))
         if "/train/farnet" in block:
             sample_server.wait_for(lambda: sample_server.get("/train/")["status"] in ("DONE", "ERROR"), 400)
-    assert len(outputs) == 5
+    assert len(outputs) == 6
+    (refined,) = json.loads((tmp_path / "refined.mrk.json").read_bytes())["markups"]
+    places = {point["label"]: point["position"] for point in refined["controlPoints"]}
+    assert places["S"] == [75.5, 82.25, 0]
     label = sample_server("GET", "/datastore/label?label=cephalometric_0020&tag=final").content
     assert label == (tmp_path / "answer.mrk.json").read_bytes()
     stats = sample_server.get("/info/")["train_stats"]["farnet"]
