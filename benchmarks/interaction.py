@@ -48,7 +48,7 @@ def train(arguments: argparse.Namespace) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     parts = read_parts(arguments.data)
-    chosen = rows(models_in(arguments.work), parts.figures)
+    chosen = rows(models_in(arguments.work), parts.figures, arguments.brief)
     found: dict[str, Any] = {}
     for row, content in _evaluated(chosen, parts, arguments):
         found[row.title] = {key: value for key, value in content.items() if key != "by_image"}
@@ -66,7 +66,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
         "files": {row.title: row.file_name for row in chosen},
         "methods": found,
     }
-    command = f"python benchmarks/interaction.py evaluate --data {parts.layout}:DIR --work WORK"
+    brief = " --brief" if arguments.brief else ""
+    command = f"python benchmarks/interaction.py evaluate{brief} --data {parts.layout}:DIR --work WORK"
     if arguments.most:
         (arguments.work / f"trial_{parts.layout}.json").write_bytes(to_json(content))
         print(f"a trial on {arguments.most} images; no result was written")
@@ -132,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--most", type=int, help="of the test images, to try; no result is written then")
     many.add_argument("--workers", type=int, default=1, help="processes; latencies are true with one alone")
     many.add_argument("--again", action="store_true", help="also rows that are there, made of the same")
+    many.add_argument("--brief", action="store_true", help="of the published recipe, only its own decoding")
     many.set_defaults(run=evaluate)
     shown = stages.add_parser("table", help="print the results as markdown, and write plots to WORK")
     shown.set_defaults(run=table)

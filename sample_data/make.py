@@ -75,7 +75,7 @@ def weigh_model(protocol: str) -> None:
     network, header, shape = load_model(target)
     config = header.config.model_copy(update={"posterior": load_experiment("phantoms").posterior})
     save_model(temporary, network, config, header.protocol, header.data, header.metrics, shape)
-    calibrate(temporary, training_and_validation(dataset, config)[1])
+    calibrate(temporary, training_and_validation(dataset, config)[1], config.posterior)
     _store(temporary, target, header.data)
     print(protocol, read_header(target).config.posterior)
 

@@ -72,16 +72,17 @@ def models_in(work: Path) -> dict[str, bool]:
     return {name: read_header(there[name]).config.network.name == "interactive" for name in names}
 
 
-def rows(models: Mapping[str, bool], asked: Figures) -> list[Row]:
-    """All rows that these networks allow."""
+def rows(models: Mapping[str, bool], asked: Figures, brief: bool = False) -> list[Row]:
+    """All rows that these networks allow; if ``brief``, of the published recipe only its own decoding."""
     found = [Row(f"shape of {number} labels, no network", "shape", labels=number) for number in FEW_LABELS]
     found.append(Row("shape of all labels, no network", "shape"))
     own = {name: Row(name if clicked else f"{name}, by hand", "network", name) for name, clicked in models.items()}
-    weighed = [name for name, clicked in models.items() if not clicked or name not in _ABLATIONS]
+    left_out = (*_ABLATIONS, PUBLISHED) if brief else _ABLATIONS
+    weighed = [name for name in models if name not in left_out]
     joined = {name: Row(f"posterior over {name}", "posterior", name) for name in weighed}
     found += [*own.values(), *joined.values()]
     looked_at = [joined[DEFAULT]] if DEFAULT in models else []
-    looked_at += [own[PUBLISHED]] if PUBLISHED in models else []
+    looked_at += [own[PUBLISHED]] if PUBLISHED in models and not brief else []
     for row in looked_at:
         found += [_like(row, f"{order} order", order=order) for order in ("model", "random")]
         found.append(_like(row, f"clicks off by {asked.noise:g} {asked.unit}", noise=asked.noise))
@@ -121,7 +122,8 @@ def evaluate_row(row: Row, parts: Parts, work: Path, most: int | None = None, ag
 def _model(row: Row, parts: Parts, work: Path) -> dict[str, Any]:
     """What names the network, and how its maps are weighed: as its configuration says now, not when it was trained.
 
-    By how much stated variances are spread is the model's own: it was measured on its validation images.
+    How sharply maps are read, and by how much stated variances are spread, is the model's own: both were measured on
+    its validation images.
     """
     if row.model is None:
         return {}
@@ -129,7 +131,7 @@ def _model(row: Row, parts: Parts, work: Path) -> dict[str, Any]:
     config = header.config.posterior
     if row.model in METHODS:
         today = configuration(row.model, parts.layout).posterior
-        config = today.model_copy(update={"spread": config.spread})
+        config = today.model_copy(update={"spread": config.spread, "sharpness": config.sharpness})
     return {"model": header.version, "posterior": config.model_dump(mode="json")}
 
 

@@ -121,7 +121,7 @@ class Trainer:
             finally:
                 self.progress.close()
             if self.chief and self.folder.model.is_file():
-                calibrate(self.folder.model, self.validation_cases)
+                calibrate(self.folder.model, self.validation_cases, self.config.posterior)
         idist.barrier()  # the first process writes the model that all of them name
         return self._result()
 
