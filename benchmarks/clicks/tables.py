@@ -35,7 +35,7 @@ def tables(content: Content) -> Iterator[str]:
     yield _errors(methods, content["unit"])
     unseen = {title: row["without_leaked"] for title, row in methods.items() if "without_leaked" in row}
     if unseen:
-        yield f"Without pictures of the training part ({next(iter(unseen.values()))['images']} images):"
+        yield f"Without pictures of the training part ({min(row['images'] for row in unseen.values())} images):"
         yield _errors(unseen, content["unit"])
     yield _training(content["training"])
     yield _calibration(methods)
