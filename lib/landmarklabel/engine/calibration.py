@@ -24,7 +24,6 @@ CLICKS = 3
 _FEWEST_IMAGES, _MOST_IMAGES = 5, 100
 _LEAST, _MOST = 0.25, 25.0
 
-
 #: By what the configured sharpness is tried: a map is as wide as the Gaussian that it was trained to be, also where the
 #: network knows better, so that a network that finds landmarks well is to be read more sharply than its maps look.
 SHARPER = (1, 2, 4, 8)

@@ -36,7 +36,7 @@ class PosteriorConfig(BaseModel):
         doubt: by how much less still, where it is asked how sure all of that is, and what to look at next.
         rounds: of telling the others what the maps say.
         trust: how much of a difference between hypotheses counts, of the log of what maps and prior say of them. They
-            say it 68 times over, and err together.
+            say it once for each landmark, and err together.
         spread: by what stated variances are multiplied after 0, 1, 2, ... clicks, the last for more; measured on
             validation images after a training, so that a stated region holds what it says.
     """
