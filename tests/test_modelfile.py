@@ -14,7 +14,7 @@ from landmarklabel.engine.config import ExperimentConfig
 from landmarklabel.errors import ModelError, StorageError
 from landmarklabel.interaction.shape_prior import ShapePrior
 from landmarklabel.modelfile import load_model, read_header, save_model
-from landmarklabel.networks import HeatmapNetwork, build_network
+from landmarklabel.networks import LandmarkNetwork, build_network
 from landmarklabel.predictor import Predictor
 from landmarklabel.protocol import Protocol
 
@@ -24,19 +24,19 @@ CONFIG = ExperimentConfig.model_validate(
 
 
 @pytest.fixture
-def network(triangle: Protocol) -> HeatmapNetwork:
+def network(triangle: Protocol) -> LandmarkNetwork:
     torch.manual_seed(0)
     return build_network(CONFIG.network, len(triangle)).eval()
 
 
 @pytest.fixture
-def saved(tmp_path: Path, network: HeatmapNetwork, triangle: Protocol) -> Path:
+def saved(tmp_path: Path, network: LandmarkNetwork, triangle: Protocol) -> Path:
     path = tmp_path / "model.safetensors"
     save_model(path, network, CONFIG, triangle, {"name": "test", "seen": ["abc"]}, {"val_mre": 1.5})
     return path
 
 
-def test_a_round_trip_keeps_everything(saved: Path, network: HeatmapNetwork, triangle: Protocol) -> None:
+def test_a_round_trip_keeps_everything(saved: Path, network: LandmarkNetwork, triangle: Protocol) -> None:
     loaded, header, shape = load_model(saved)
     assert shape is None
     image = torch.randn(1, 3, 32, 48)
@@ -49,7 +49,7 @@ def test_a_round_trip_keeps_everything(saved: Path, network: HeatmapNetwork, tri
     assert set(header.software) >= {"landmarklabel", "torch", "monai"}
 
 
-def test_half_the_size_where_wanted(tmp_path: Path, network: HeatmapNetwork, triangle: Protocol, saved: Path) -> None:
+def test_half_the_size_where_wanted(tmp_path: Path, network: LandmarkNetwork, triangle: Protocol, saved: Path) -> None:
     half = tmp_path / "half.safetensors"
     save_model(half, network, CONFIG, triangle, {}, {}, half=True)
     image = torch.randn(1, 3, 32, 48)
@@ -63,7 +63,7 @@ def test_others_may_read_a_model(saved: Path) -> None:
     assert stat.S_IMODE(saved.stat().st_mode) & 0o044
 
 
-def test_the_shape_of_the_labels_is_kept(tmp_path: Path, network: HeatmapNetwork, triangle: Protocol) -> None:
+def test_the_shape_of_the_labels_is_kept(tmp_path: Path, network: LandmarkNetwork, triangle: Protocol) -> None:
     """In full, beside weights in half; the version is that of the weights."""
     points = np.random.default_rng(0).uniform(10, 50, (8, 3, 2))
     points[:, 1] = np.nan
@@ -79,7 +79,7 @@ def test_the_shape_of_the_labels_is_kept(tmp_path: Path, network: HeatmapNetwork
 
 
 def test_the_version_names_the_weights(
-    saved: Path, tmp_path: Path, network: HeatmapNetwork, triangle: Protocol
+    saved: Path, tmp_path: Path, network: LandmarkNetwork, triangle: Protocol
 ) -> None:
     same = save_model(tmp_path / "same.safetensors", network, CONFIG, triangle, {"other": 1}, {})
     assert same.version == read_header(saved).version
@@ -141,7 +141,7 @@ def test_a_model_of_another_protocol(saved: Path, cephalometric: Protocol, trian
         Predictor.load(saved, protocol=reordered)
 
 
-def test_weights_that_do_not_fit_are_refused(tmp_path: Path, network: HeatmapNetwork, triangle: Protocol) -> None:
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path, network: LandmarkNetwork, triangle: Protocol) -> None:
     other = CONFIG.model_copy(update={"network": CONFIG.network.model_copy(update={"channels": (8, 16)})})
     save_model(tmp_path / "odd.safetensors", network, other, triangle, {}, {})
     with pytest.raises(ModelError, match="do not fit its network"):
@@ -158,7 +158,7 @@ def test_a_header_of_a_later_version_is_said(tmp_path: Path, saved: Path) -> Non
 
 
 def test_a_full_disk_leaves_the_old_model(
-    saved: Path, network: HeatmapNetwork, triangle: Protocol, full_disk: Path
+    saved: Path, network: LandmarkNetwork, triangle: Protocol, full_disk: Path
 ) -> None:
     """A real file system without room."""
     target = full_disk / "model.safetensors"
@@ -168,6 +168,6 @@ def test_a_full_disk_leaves_the_old_model(
     assert list(full_disk.iterdir()) == [full_disk / "filler"]
 
 
-def test_a_folder_without_permission(network: HeatmapNetwork, triangle: Protocol, read_only_folder: Path) -> None:
+def test_a_folder_without_permission(network: LandmarkNetwork, triangle: Protocol, read_only_folder: Path) -> None:
     with pytest.raises(StorageError, match="no permission to write the model model.safetensors"):
         save_model(read_only_folder / "model.safetensors", network, CONFIG, triangle, {}, {})

@@ -15,7 +15,7 @@ from landmarklabel.errors import ModelError
 from landmarklabel.io.dataset import read_dataset
 from landmarklabel.losses import HeatmapLoss
 from landmarklabel.modelfile import load_model
-from landmarklabel.networks import HeatmapNetwork
+from landmarklabel.networks import LandmarkNetwork
 from landmarklabel.phantoms import generate
 from landmarklabel.precision import Precision, number_type
 from landmarklabel.predictor import Predictor
@@ -61,7 +61,7 @@ def of_model(path: Path, source: str | None, most: int) -> dict[str, Any]:
 
     def load(precision: Precision) -> Predictor:
         network, header, _ = load_model(path)
-        assert isinstance(network, HeatmapNetwork)
+        assert isinstance(network, LandmarkNetwork)
         return Predictor(network, header.config, header.protocol, "cpu", precision=precision)
 
     if source is None:

@@ -22,7 +22,7 @@ from .files import atomic_path
 from .interaction.gaussian import Gaussian
 from .interaction.shape_prior import ShapePrior
 from .losses import MorphologySets
-from .networks import HeatmapNetwork, build_network
+from .networks import LandmarkNetwork, build_network
 from .protocol import Protocol
 
 _KEY = "landmarklabel"
@@ -60,7 +60,7 @@ class ModelHeader(BaseModel):
 
 def save_model(
     path: Path,
-    network: HeatmapNetwork,
+    network: LandmarkNetwork,
     config: ExperimentConfig,
     protocol: Protocol,
     data: dict[str, Any],
@@ -110,7 +110,7 @@ def read_header(path: Path) -> ModelHeader:
 class Model(NamedTuple):
     """What a model file holds: a trained network in evaluation mode, on the CPU; its header; its labels' shape."""
 
-    network: HeatmapNetwork
+    network: LandmarkNetwork
     header: ModelHeader
     shape: ShapePrior | None
 

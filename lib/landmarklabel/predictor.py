@@ -16,16 +16,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from .engine.config import ExperimentConfig
 from .errors import LabelError, ModelError
-from .heatmaps import DecoderConfig, decode, encode, from_map, to_map
+from .heatmaps import DecoderConfig, encode, from_map, to_map
 from .interaction.evidence import MapEvidence
 from .interaction.posterior import PosteriorConfig
 from .interaction.shape_prior import ShapePrior
 from .landmarks import LandmarkSet, Status
 from .modelfile import ModelHeader, load_model
-from .networks import HeatmapNetwork, InteractiveConfig, InteractiveNetwork
+from .networks import InteractiveConfig, InteractiveNetwork, LandmarkNetwork
 from .precision import Precision, number_type
 from .protocol import Protocol
 from .radiograph import Radiograph
+from .readout import HeatmapReadout, Readout
 from .transforms import Placement
 from .transforms.intensity import place_radiograph, to_network
 
@@ -64,7 +65,7 @@ class Predictor:
 
     def __init__(
         self,
-        network: HeatmapNetwork,
+        network: LandmarkNetwork,
         config: ExperimentConfig,
         protocol: Protocol,
         device: str | torch.device | None = None,
@@ -79,6 +80,7 @@ class Predictor:
         self.config = config
         self.protocol = protocol
         self.decoder = decoder or config.decoder
+        self.readout = readout_of(network, config, decoder)
         self.provenance = provenance or {}
         self.shape = shape
         self._image: torch.Tensor | None = None
@@ -219,10 +221,11 @@ class Predictor:
             RuntimeError: no image was set.
         """
         maps, placement = self._seen()
-        stride = self.network.strides[-1]
-        first, second = placement.points_back(from_map(torch.tensor([[0.0, 0.0], [1.0, 1.0]]), stride).numpy())
+        corner = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+        first, second = placement.points_back(from_map(corner, self.readout.stride).numpy())
         config = config or self.config.posterior
-        return MapEvidence.from_maps(maps, second - first, first, config.sharpness, config.floor)
+        heatmaps = self.readout.heatmaps(maps[None])[0]
+        return MapEvidence.from_maps(heatmaps, second - first, first, config.sharpness, config.floor)
 
     def _seen(self) -> tuple[torch.Tensor, Placement]:
         """The finest heat maps (K, H, W) of the image that was set, and how it lies in the network's input."""
@@ -283,8 +286,8 @@ class Predictor:
             yield from self._decode(self._run(images), placements)
 
     def _run(self, images: torch.Tensor) -> torch.Tensor:
-        """Finest heat maps (B, K, H, W) of images (B, H, W)."""
-        return self.config.loss.heatmaps(self._compute(lambda: self.network(self._inputs(images))[-1]))
+        """The finest output (B, C, H, W) for images (B, H, W), as the readout wants it."""
+        return self.readout.ready(self._compute(lambda: self.network(self._inputs(images))[-1]))
 
     @torch.inference_mode()
     def _compute(self, maps_of: Callable[[], torch.Tensor]) -> torch.Tensor:
@@ -304,9 +307,8 @@ class Predictor:
 
     @torch.inference_mode()
     def _decode(self, maps: torch.Tensor, placements: Sequence[Placement]) -> list[LandmarkSet]:
-        stride = self.network.strides[-1]
-        points, confidence = decode(maps, self.config.loss.sigma, self.decoder)
-        inputs = from_map(points, stride).double().cpu().numpy()
+        points, confidence = self.readout.points(maps)
+        inputs = points.double().cpu().numpy()
         return [
             LandmarkSet.from_points(
                 self.protocol, placement.points_back(p), Status.PREDICTED, c, provenance=self.provenance
@@ -317,6 +319,15 @@ class Predictor:
 
 def _same(a: NDArray[np.float64] | None, b: NDArray[np.float64] | None) -> bool:
     return a is b if a is None or b is None else np.array_equal(a, b, equal_nan=True)
+
+
+def readout_of(network: LandmarkNetwork, config: ExperimentConfig, decoder: DecoderConfig | None = None) -> Readout:
+    """How landmarks are read off a network's output.
+
+    Args:
+        decoder: instead of the one of its configuration.
+    """
+    return HeatmapReadout(config.loss, decoder or config.decoder, network.strides[-1])
 
 
 def require_protocol(header: ModelHeader, protocol: Protocol, name: str) -> None:

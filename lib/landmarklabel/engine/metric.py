@@ -7,22 +7,25 @@ from typing import Any
 import torch
 from ignite.metrics import Metric
 
-from ..heatmaps import DecoderConfig, decode, from_map
+from ..readout import Readout
 
 
 class RadialError(Metric):
     """Mean radial error over a validation pass.
 
-    ``update`` takes (maps, points, unit): finest heat maps (B, K, H, W), true points (B, K, 2) in input pixels and
-    the mm of an input pixel (B, 2).
+    ``update`` takes (output, points, unit): a network's finest output, true points (B, K, 2) in input pixels and the
+    mm of an input pixel (B, 2).
+
+    Args:
+        readout: how landmarks are read off the output.
 
     Attributes:
         errors: (N, K) of the last pass, in mm (pixels of the original where spacing is unknown); NaN where absent.
         predicted: (N, K, 2) in input pixels.
     """
 
-    def __init__(self, stride: float, sigma: float, decoder: DecoderConfig, **options: Any) -> None:
-        self._stride, self._sigma, self._decoder = stride, sigma, decoder
+    def __init__(self, readout: Readout, **options: Any) -> None:
+        self._readout = readout
         super().__init__(**options)
 
     def reset(self) -> None:
@@ -31,7 +34,7 @@ class RadialError(Metric):
 
     def update(self, output: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
         maps, true, unit = output
-        points = from_map(decode(maps, self._sigma, self._decoder)[0], self._stride)
+        points = self._readout.points(self._readout.ready(maps))[0]
         self._points.append(points.cpu())
         self._errors.append(((points - true) * unit[:, None]).norm(dim=-1).cpu())
 

@@ -25,8 +25,8 @@ from ..io.dataset import Case, LandmarkDataset
 from ..losses import HeatmapLoss, MorphologyLoss, MorphologySets, TrainingLoss, isotropic
 from ..metrics import summarize
 from ..modelfile import load_model, save_model
-from ..networks import HeatmapNetwork, InteractiveNetwork, build_network
-from ..predictor import pick_device, require_protocol
+from ..networks import InteractiveNetwork, LandmarkNetwork, build_network
+from ..predictor import pick_device, readout_of, require_protocol
 from ..transforms import Augmentation
 from ..transforms.intensity import to_network
 from .calibration import calibrate
@@ -183,7 +183,7 @@ class Trainer:
         stride, sigma = self.network.strides[-1], self.config.loss.sigma
         return MorphologyLoss(config, self.morphology, stride, sigma, logits=self.config.loss.name == "bce")
 
-    def _initial_network(self) -> HeatmapNetwork:
+    def _initial_network(self) -> LandmarkNetwork:
         if self.start_from is None:
             return build_network(self.config.network, len(self.dataset.protocol))
         network, header, _ = load_model(self.start_from)
@@ -230,12 +230,8 @@ class Trainer:
             inferer=self.precision.inferer,
             amp=self.precision.scaled,
         )
-        self.metric = RadialError(
-            self.network.strides[-1],
-            self.config.loss.sigma,
-            self.config.decoder,
-            output_transform=lambda output: (self.config.loss.heatmaps(output["pred"][-1]), *output["label"]),
-        )
+        readout = readout_of(self.network, self.config)
+        self.metric = RadialError(readout, output_transform=lambda output: (output["pred"][-1], *output["label"]))
         self.metric.attach(self.evaluator, "val_mre")
         self.trainer = SupervisedTrainer(
             device=self.device,

@@ -109,7 +109,7 @@ def _by_confidence(predictor: Predictor, size: tuple[int, int]) -> Belief:
     landmarks: LandmarkSet = predictor.predict().landmarks
     sure = np.asarray(landmarks.confidence, dtype=np.float64)[:, None]
     longer = max(predictor.config.input.size)
-    here = (predictor.config.loss.sigma * max(size) / longer) ** 2
+    here = (predictor.readout.sigma * max(size) / longer) ** 2
     anywhere = np.array(size, dtype=np.float64) ** 2 / 12
     variances = sure * here + (1 - sure) * anywhere
     return Belief.independent(landmarks.points.copy(), variances[:, :, None] * np.eye(2))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .base import HeatmapNetwork
+from .base import LandmarkNetwork
 from .farnet import FARNet, FARNetConfig
 from .fpn import FPN, FPNConfig
 from .interactive import InteractiveConfig, InteractiveNetwork
@@ -18,7 +18,7 @@ NetworkConfig = Annotated[AnyConfig, Field(discriminator="name")]
 _NETWORKS = {"farnet": FARNet, "unet": UNet, "fpn": FPN, "interactive": InteractiveNetwork}
 
 
-def build_network(config: AnyConfig, landmarks: int) -> HeatmapNetwork:
+def build_network(config: AnyConfig, landmarks: int) -> LandmarkNetwork:
     """The network that a config describes, for that many landmarks, with fresh (or the backbone's) weights."""
     return _NETWORKS[config.name](config, landmarks)
 
@@ -26,9 +26,9 @@ def build_network(config: AnyConfig, landmarks: int) -> HeatmapNetwork:
 __all__ = [
     "FARNetConfig",
     "FPNConfig",
-    "HeatmapNetwork",
     "InteractiveConfig",
     "InteractiveNetwork",
+    "LandmarkNetwork",
     "NetworkConfig",
     "UNetConfig",
     "build_network",

@@ -1,4 +1,4 @@
-"""What every heat map network has in common."""
+"""What every network has in common."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import nn
 from ..transforms.intensity import IMAGENET
 
 
-class HeatmapNetwork(nn.Module, ABC):
-    """A network from images to heat maps.
+class LandmarkNetwork(nn.Module, ABC):
+    """A network from images to maps that landmarks are read off.
 
     ``forward`` takes (B, 3, H, W), H and W multiples of the config's ``multiple``, and returns one tensor
-    (B, K, H / s, W / s) a stride s in ``strides``, coarse to fine. All of them are supervised; landmarks are read off
-    the last.
+    (B, C, H / s, W / s) a stride s in ``strides``, coarse to fine. All of them are supervised; landmarks are read off
+    the last, as a :class:`~landmarklabel.readout.Readout` says. Of most networks the channels are heat maps, C = K.
 
     Attributes:
         strides: of the maps that ``forward`` returns.
@@ -29,7 +29,7 @@ class HeatmapNetwork(nn.Module, ABC):
     normalisation = IMAGENET
     interactive = False
 
-    def place(self, device: torch.device) -> HeatmapNetwork:
+    def place(self, device: torch.device) -> LandmarkNetwork:
         """Move to a device, in the memory format that is fastest."""
         self.to(device)
         self.to(memory_format=self.memory_format)
@@ -37,7 +37,7 @@ class HeatmapNetwork(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Heat maps of a batch of images, one tensor a stride."""
+        """Maps of a batch of images, one tensor a stride."""
 
 
 def conv_norm_act(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:

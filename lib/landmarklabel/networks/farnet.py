@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from .backbones import Backbone
-from .base import HeatmapNetwork, conv_norm_act, heatmap_head
+from .base import LandmarkNetwork, conv_norm_act, heatmap_head
 
 
 class FARNetConfig(BaseModel):
@@ -43,7 +43,7 @@ class FARNetConfig(BaseModel):
         return 32
 
 
-class FARNet(HeatmapNetwork):
+class FARNet(LandmarkNetwork):
     """Coarse heat maps at stride 2, fine ones at stride 1.
 
     Of the ablations, ``fr*`` returns the fine maps only and ``none`` the coarse ones only.

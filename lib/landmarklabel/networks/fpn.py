@@ -11,7 +11,7 @@ from monai.networks.blocks import FeaturePyramidNetwork
 from pydantic import BaseModel, ConfigDict, Field
 
 from .backbones import Backbone
-from .base import HeatmapNetwork, heatmap_head
+from .base import LandmarkNetwork, heatmap_head
 
 
 class FPNConfig(BaseModel):
@@ -36,7 +36,7 @@ class FPNConfig(BaseModel):
         return 32
 
 
-class FPN(HeatmapNetwork):
+class FPN(LandmarkNetwork):
     """Heat maps at stride 1 from the pyramid's level of stride 4."""
 
     strides = (1,)

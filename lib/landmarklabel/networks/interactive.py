@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..transforms.intensity import SYMMETRIC
-from .base import HeatmapNetwork
+from .base import LandmarkNetwork
 from .gating import InteractionGate
 from .hints import Encoding, HintEncoder, ImageFusion, LateFusion, StemFusion
 from .hrnet import HRNet
@@ -60,7 +60,7 @@ class InteractiveConfig(BaseModel):
         return 32
 
 
-class InteractiveNetwork(HeatmapNetwork):
+class InteractiveNetwork(LandmarkNetwork):
     """Heat maps at stride 1 of images and clicks: auxiliary and final ones.
 
     In training mode both are returned, as logits; in evaluation mode the final ones alone, in [0, 1].

@@ -8,7 +8,7 @@ import torch
 from monai.networks.nets import UNet as MonaiUNet
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from .base import HeatmapNetwork
+from .base import LandmarkNetwork
 
 
 class UNetConfig(BaseModel):
@@ -38,7 +38,7 @@ class UNetConfig(BaseModel):
         return channels
 
 
-class UNet(HeatmapNetwork):
+class UNet(LandmarkNetwork):
     """Heat maps at stride 1."""
 
     strides = (1,)
