@@ -120,7 +120,7 @@ def read_markups(path: Path, protocol: Protocol, geometry: Geometry) -> Landmark
 
 
 def read_named_points(path: Path, geometry: Geometry) -> dict[str, tuple[float, float]]:
-    """Points of a ``.mrk.json`` file that no protocol has: landmarks that a person adds by placing them.
+    """Points of a ``.mrk.json`` file, whatever their labels: landmarks that a person adds by placing them.
 
     Args:
         geometry: of the image that they were placed on.
