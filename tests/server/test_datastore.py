@@ -8,9 +8,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import SimpleITK as sitk
+from label_files import label_image, markups
 
 import tiny
 from landmarklabel.errors import ConfigError, LabelError, LandmarkLabelError, StorageError
@@ -142,22 +141,6 @@ def test_files_come_and_go_by_hand(store: LandmarkDatastore, studies: Path) -> N
     assert "by_hand" in store.list_images()
     assert "image_005" not in store.list_images()
     assert "image_004" in store.get_unlabeled_images()
-
-
-def label_image(path: Path, value: int = 1, size: tuple[int, int] = tiny.SIZE) -> Path:
-    """A label image with 12 pixels of that value."""
-    values = np.zeros((1, size[1], size[0]), np.uint8)
-    values[0, 20:23, 10:14] = value
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sitk.WriteImage(sitk.GetImageFromArray(values), str(path))
-    return path
-
-
-def markups(path: Path, **places: tuple[float, float]) -> Path:
-    """Markups JSON with a point for each label, on an image without spacing."""
-    points = [{"label": label, "position": [x, y, 0.0]} for label, (x, y) in places.items()]
-    path.write_text(json.dumps({"markups": [{"type": "Fiducial", "controlPoints": points}]}))
-    return path
 
 
 def labels_of(store: LandmarkDatastore, image: str) -> set[str]:
