@@ -1,7 +1,8 @@
 """The label store: MONAI Label's studies folder, with every image and label checked before it is taken.
 
-The layout is that of MONAI Label's own local store: images at the top, ``labels/TAG/ID.mrk.json``, and the index
-``datastore_v2.json`` that holds the labels' info.
+The layout is that of MONAI Label's own local store: images at the top, ``labels/TAG/ID.mrk.json``, label images in
+``labels/TAG_segmentation``, and the index ``datastore_v2.json`` that holds the labels' info. What may be a label, and
+under which tag, ``labels.py`` says.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,14 @@ from typing import Any
 from filelock import FileLock
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore, LocalDatastoreModel
 
+from labels import DERIVED, CheckedLabel, check_label, read_derived, suffix_of_tag
 from landmarklabel.errors import ConfigError, ImageError, LabelError, LandmarkLabelError, NotFoundError
 from landmarklabel.files import atomic_path, atomic_write, sha256, storage_errors
 from landmarklabel.io import IMAGE_SUFFIXES, read_radiograph
+from landmarklabel.io.headers import read_geometry
 from landmarklabel.io.images import SUFFIXES_OF_FORMAT, sniff
 from landmarklabel.io.layouts.common import image_id, is_image
-from landmarklabel.io.layouts.studies import LABEL_SUFFIX, is_label
-from landmarklabel.landmarks import LandmarkSet
-from landmarklabel.markups import read_markups
+from landmarklabel.io.layouts.studies import LABEL_SUFFIX, SEGMENTATION_SUFFIXES, labels_in
 from landmarklabel.protocol import Protocol
 
 logger = logging.getLogger(__name__)
@@ -54,25 +55,16 @@ class LandmarkDatastore(LocalDatastore):
         self.protocol = protocol
         self._config_ts: float = 0
         self._revision = 0
+        self._derived: tuple[int, dict[str, dict[str, tuple[float, float]]]] = (-1, {})
         self._mutex = threading.RLock()
         self._process_lock = FileLock(str(Path(folder) / ".lock"))
-        patterns = [f"*{suffix}" for suffix in IMAGE_SUFFIXES] + [f"*{LABEL_SUFFIX}"]
+        patterns = [f"*{suffix}" for suffix in IMAGE_SUFFIXES]
+        # MONAI Label watches the folders of the tags that it knows when it starts; these are those of any tag.
+        patterns += [f"labels/*/*{suffix}" for suffix in (LABEL_SUFFIX, *SEGMENTATION_SUFFIXES)]
         with storage_errors(Path(folder) / "datastore_v2.json", "the index of the studies"):
             super().__init__(folder, extensions=patterns, auto_reload=auto_reload)
         if auto_reload:
             self._handler.on_moved = self._on_any_event  # renamed into place, as by everything that writes whole files
-
-    # What MONAI Label asks of names -------------------------------------------------------------------------
-
-    def _to_id(self, file: str) -> tuple[str, str]:
-        name = image_id(file) if not file.endswith(LABEL_SUFFIX) else file[: -len(LABEL_SUFFIX)]
-        return name, file[len(name) :]
-
-    def _list_files(self, path: str, patterns: Iterable[str]) -> dict[str, str]:
-        """Images at the top of the studies folder, labels in the folders of tags; never the index or hidden files."""
-        labels = Path(path).resolve() != Path(self._datastore.image_path()).resolve()
-        wanted = is_label if labels else is_image
-        return {file.name: file.name for file in Path(path).iterdir() if wanted(file)}
 
     # Reading ------------------------------------------------------------------------------------------------
 
@@ -123,6 +115,27 @@ class LandmarkDatastore(LocalDatastore):
         """
         return dict(self.require_label(label_id, label_tag).info)
 
+    def derived(self) -> dict[str, dict[str, tuple[float, float]]]:
+        """New landmarks that people have placed: (x, y) in pixels of the original image, by image and label.
+
+        What can't be used, as a file that was put there by hand may be, is left out, and said in the log.
+        """
+        with self._mutex:
+            revision = self._revision  # before anything is read: a label that is saved meanwhile is another one
+            if self._derived[0] != revision:
+                self._derived = revision, self._read_derived()
+            return {name: dict(points) for name, points in self._derived[1].items()}
+
+    def _read_derived(self) -> dict[str, dict[str, tuple[float, float]]]:
+        found = {}
+        for name in self._datastore.filter_by_tag(DERIVED):
+            try:
+                geometry = read_geometry(self.require_image(name))
+                found[name] = read_derived(Path(self.get_label_uri(name, DERIVED)), self.protocol, geometry)
+            except LandmarkLabelError as problem:
+                logger.warning("new landmarks on %s are left out: %s", name, problem)
+        return found
+
     # Writing ------------------------------------------------------------------------------------------------
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
@@ -133,7 +146,7 @@ class LandmarkDatastore(LocalDatastore):
             ConflictError: another image of that id is there.
         """
         source = Path(image_filename)
-        own_id, suffix = self._to_id(source.name)
+        own_id, suffix = _split(source.name)
         name = require_safe(image_id or own_id, "image id")
         try:
             kind = sniff(source)
@@ -174,47 +187,47 @@ class LandmarkDatastore(LocalDatastore):
                 file.unlink(missing_ok=True)
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
-        """Check a label against its image and the protocol, and store it.
+        """Check a label against its image and the protocol, and store it: a label image under the tag of those.
 
         Raises:
             LandmarkLabelError: the tag or the info can't be stored.
             NotFoundError: there is no such image.
-            LabelError: the label is not markups JSON, or its landmarks are not those of the protocol.
+            LabelError: the label is damaged, or does not fit the protocol, the image or the tag.
         """
-        tag = require_safe(getattr(label_tag, "value", label_tag), "label tag")
-        landmarks = self._checked(image_id, Path(label_filename))
-        target = Path(self._datastore.label_path(tag)) / f"{image_id}{LABEL_SUFFIX}"
+        label = self._checked(image_id, Path(label_filename), getattr(label_tag, "value", label_tag))
+        # The file x.seg.nrrd is of the image x, whether or not there is an image x.seg.
+        suffix = ".seg.nrrd" if image_id.endswith(".seg") and label.suffix == ".nrrd" else label.suffix
+        target = Path(self._datastore.label_path(label.tag)) / f"{image_id}{suffix}"
         with storage_errors(target, f"the label of {image_id}"):
             target.parent.mkdir(parents=True, exist_ok=True)
-        counts = {status: landmarks.status.count(status) for status in set(landmarks.status)}
-        own = {
-            "ts": int(time.time()),
-            "name": target.name,
-            "protocol": self.protocol.name,
-            "landmarks": {status.value: count for status, count in counts.items()},
-        }
+        own = {"ts": int(time.time()), "name": target.name, "protocol": self.protocol.name, **label.info}
         info = checked_info({**checked_info(label_info), **own})
         with self._locked():
             self.require_image(image_id)
+            old = self._datastore.label(image_id, label.tag)
             objects = self._copied(image_id)
-            objects[image_id].labels[tag] = DataModel(info=info, ext=LABEL_SUFFIX)
+            objects[image_id].labels[label.tag] = DataModel(info=info, ext=suffix)
             with atomic_path(target, f"the label of {image_id}") as temporary:
                 temporary.write_bytes(Path(label_filename).read_bytes())
                 self._replace_index(objects)  # with the disk full, neither is replaced
+            if old is not None and old.ext != suffix:  # a label image with another ending
+                target.with_name(f"{image_id}{old.ext}").unlink(missing_ok=True)
             self._revision += 1  # whoever has looked since the index changed has read the label before
-        logger.info("saved label of %s as %s", image_id, tag)
+        logger.info("saved label of %s as %s", image_id, label.tag)
         return image_id
 
-    def _checked(self, name: str, label: Path) -> LandmarkSet:
+    def _checked(self, name: str, file: Path, tag: str) -> CheckedLabel:
+        require_safe(tag, "label tag")
         radiograph = read_radiograph(self.require_image(name))
         try:
-            landmarks = read_markups(label, self.protocol, radiograph.geometry)
-            landmarks.require_inside(radiograph.geometry, margin=0.5)
-        except LabelError as problem:
+            label = check_label(file, tag, self.protocol, radiograph.geometry)
+        except (LabelError, ImageError) as problem:
             # The file is a temporary one of the server; its name means nothing to who sent it.
-            sentence = str(problem).removeprefix(f"{label.name}: ")
-            raise LabelError(f"label of {name}: {sentence}") from None
-        return landmarks
+            sentence, whose = str(problem).replace(str(file), "the file"), f"label of {name}"
+            named = sentence.startswith(file.name)
+            raise LabelError(whose + sentence[len(file.name) :] if named else f"{whose}: {sentence}") from None
+        require_safe(label.tag, "label tag")
+        return label
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """Add to what is known of an image."""
@@ -300,21 +313,20 @@ class LandmarkDatastore(LocalDatastore):
     def _reconcile_datastore(self) -> None:
         """Make the index say what is in the folders: files that came by hand are taken in, gone ones left out."""
         with self._locked():
-            found = {name: self._entry(name, suffix) for name, suffix in self._files(self._datastore.image_path())}
+            images = sorted(path.name for path in Path(self._datastore.image_path()).iterdir() if is_image(path))
+            found = {name: self._entry(name, suffix) for name, suffix in map(_split, images)}
             labels = Path(self._datastore.label_path(None))
             for tag in sorted(folder.name for folder in labels.iterdir() if folder.is_dir()):
-                for name, suffix in self._files(str(labels / tag)):
+                for name, suffixes in labels_in(labels / tag, suffix_of_tag(tag)).items():
                     if name not in found:
-                        logger.warning("labels/%s/%s%s: there is no image '%s'", tag, name, suffix, name)
+                        logger.warning("labels/%s/%s%s: there is no image '%s'", tag, name, suffixes[0], name)
                         continue
                     old = self._datastore.objects.get(name)
                     known = old.labels.get(tag) if old else None
-                    found[name].labels[tag] = known or _new_entry(name, suffix)
+                    kept = known is not None and known.ext in suffixes
+                    found[name].labels[tag] = known if kept else _new_entry(name, suffixes[0])
             if found != self._datastore.objects:
                 self._replace_index(found)
-
-    def _files(self, folder: str) -> list[tuple[str, str]]:
-        return sorted(self._to_id(file) for file in self._list_files(folder, ()))
 
     def _entry(self, name: str, suffix: str) -> ImageLabelModel:
         """What is known of an image, without its labels."""
@@ -329,6 +341,12 @@ class LandmarkDatastore(LocalDatastore):
             self._revision += 1  # a label may have been replaced by hand
         except Exception:
             logger.exception("the studies folder could not be read again")
+
+
+def _split(image: str) -> tuple[str, str]:
+    """Id and ending of an image's file name."""
+    name = image_id(image)
+    return name, image[len(name) :]
 
 
 def _new_entry(name: str, suffix: str) -> DataModel:

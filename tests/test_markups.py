@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from landmarklabel.errors import LabelError
 from landmarklabel.landmarks import LandmarkSet, Status
-from landmarklabel.markups import markups_to_dict, parse_markups, read_markups, write_markups
+from landmarklabel.markups import (
+    markups_to_dict,
+    parse_markups,
+    parse_named_points,
+    read_markups,
+    read_named_points,
+    write_markups,
+)
 from landmarklabel.protocol import Protocol, load_protocol
 from landmarklabel.radiograph import Geometry
 from strategies import geometries, points_in
@@ -221,3 +228,68 @@ def test_files(triangle: Protocol, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(LabelError, match="can't be read"):
         read_markups(tmp_path / "b.mrk.json", triangle, GEOMETRY)
+
+
+NAMES = st.lists(
+    st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=64),
+    min_size=1,
+    max_size=5,
+    unique=True,
+)
+
+
+@given(st.data(), geometries(), NAMES, st.sampled_from([("LPS", [1, 1, 1]), ("RAS", [-1, -1, 1])]))
+def test_points_that_no_protocol_has_are_found_where_they_were_placed(
+    data: st.DataObject, geometry: Geometry, names: list[str], system: tuple[str, list[int]]
+) -> None:
+    points = data.draw(points_in(geometry.size, len(names)))
+    world = [geometry.origin + np.reshape(geometry.direction, (3, 3)) @ [*(p * geometry.spacing), 0] for p in points]
+    control_points = [
+        {"label": f" {name} ", "position": (place * system[1]).tolist()}
+        for name, place in zip(names, world, strict=True)
+    ]
+    markup = {"type": "Fiducial", "coordinateSystem": system[0], "controlPoints": control_points}
+    text = json.dumps({"markups": [markup]}).encode()
+    found = parse_named_points(text, geometry)
+    assert list(found) == names
+    assert np.allclose(list(found.values()), points, atol=1e-5)
+
+
+def named(*points: dict[str, object]) -> bytes:
+    control_points = [{"label": "M", "position": [6.0, -6.0, 0.0], **point} for point in points]
+    return json.dumps({"markups": [{"type": "Fiducial", "controlPoints": control_points}]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (named(), "new: no points; expected one or more"),
+        (named({}, {"label": " M "}), "new: M given more than once"),
+        (named({"label": "x" * 65}), "new: 'x{65}' can't be the label of a landmark; expected 1 to 64 characters"),
+        (named({"label": " "}), "new: ' ' can't be the label of a landmark"),
+        (named({"label": "a\tb"}), r"new: 'a\\tb' can't be the label of a landmark"),
+        (named({"label": "\ud800"}), r"new: '\\ud800' can't be the label of a landmark"),
+        (named({"label": 7}), "new: '7' can't be the label of a landmark"),
+        (named({"label": None}), "new: 'None' can't be the label of a landmark"),
+        (named({"position": [1, 2]}), r"new: landmark M has position \[1, 2\]; expected three finite numbers"),
+        (named({"positionStatus": "missing"}), "new: landmark M has no position; expected a place on the image"),
+        (named({"position": [6.0, -6.0, 9.0]}), "new: landmark M lies 9.0 mm from the plane of the image"),
+        (named({"position": [4.0, -6.0, 0.0]}), r"new: M at \(-5.0, 3.3\) lies outside the image, .* \(99, 79\)"),
+        (b"", "new: the file is empty"),
+        (b'{"markups": [{"type": "Fiducial", "controlPoints": 5}]}', "new: 'controlPoints' must be a list"),
+    ],
+)
+def test_points_that_can_be_no_landmark_are_refused(data: bytes, sentence: str) -> None:
+    with pytest.raises(LabelError, match=sentence) as caught:
+        parse_named_points(data, GEOMETRY, "new")
+    assert "\n" not in str(caught.value)
+
+
+def test_named_points_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.mrk.json"
+    path.write_bytes(named({}, {"label": "Cd", "position": [5.0, -7.0, 0.0]}))
+    found = read_named_points(path, GEOMETRY)
+    assert list(found) == ["M", "Cd"]
+    assert np.allclose(list(found.values()), [(5.0, 10 / 3), (0.0, 0.0)])
+    with pytest.raises(LabelError, match="b.mrk.json: can't be read"):
+        read_named_points(tmp_path / "b.mrk.json", GEOMETRY)

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from .errors import LabelError, listed
 from .files import atomic_write
 from .landmarks import LandmarkSet, Status
-from .protocol import Protocol
+from .protocol import Name, Protocol
 from .radiograph import Geometry
 
 SCHEMA = "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/markups-schema-v1.0.3.json#"
@@ -33,6 +34,7 @@ _FARTHEST_MM = 1e6
 _POSITION_STATUS = {Status.MISSING: "missing", Status.UNDEFINED: "undefined"}
 _UNPLACED = ("undefined", "missing", "preview")
 _FROM_RAS = np.array([-1.0, -1.0, 1.0])
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
 def markups_to_dict(
@@ -114,11 +116,30 @@ def read_markups(path: Path, protocol: Protocol, geometry: Geometry) -> Landmark
     Raises:
         LabelError: the file is empty, is not markups JSON, or its points are not those of the protocol.
     """
+    return parse_markups(_bytes(path), protocol, geometry, path.name)
+
+
+def read_named_points(path: Path, geometry: Geometry) -> dict[str, tuple[float, float]]:
+    """Points of a ``.mrk.json`` file, whatever their labels: landmarks that a person adds by placing them.
+
+    Args:
+        geometry: of the image that they were placed on.
+
+    Returns:
+        (x, y) in pixels of the image, by label, without the blanks around it.
+
+    Raises:
+        LabelError: the file is not markups JSON, holds no point, or a point's label could not be a protocol's, or it
+            is not placed on the image.
+    """
+    return parse_named_points(_bytes(path), geometry, path.name)
+
+
+def _bytes(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as problem:
         raise LabelError(f"{path}: can't be read ({problem.strerror})") from None
-    return parse_markups(data, protocol, geometry, path.name)
 
 
 def parse_markups(data: bytes, protocol: Protocol, geometry: Geometry, where: str = "markups") -> LandmarkSet:
@@ -147,6 +168,34 @@ def parse_markups(data: bytes, protocol: Protocol, geometry: Geometry, where: st
     return LandmarkSet(protocol, points, tuple(status), confidence)
 
 
+def parse_named_points(data: bytes, geometry: Geometry, where: str = "markups") -> dict[str, tuple[float, float]]:
+    """The same of the content of a ``.mrk.json`` file; ``where`` names it in messages."""
+    markup = _single_markup(data, where)
+    control_points = [{**point, "label": _name(point.get("label"), where)} for point in _points(markup, where)]
+    if not control_points:
+        raise LabelError(f"{where}: no points; expected one or more, each with a label of its own")
+    _require_different([point["label"] for point in control_points], where)
+    to_lps = _to_lps(markup, where)
+    named = {}
+    for point in control_points:
+        position = _position(point, where)
+        if position is None:
+            raise LabelError(f"{where}: landmark {point['label']} has no position; expected a place on the image")
+        world = (np.asarray(position) * to_lps).tolist()
+        x, y = pixel_on_image(world, geometry, point["label"], where).tolist()
+        named[point["label"]] = (x, y)
+    return named
+
+
+def _name(label: Any, where: str) -> str:
+    try:
+        return _NAME.validate_python(label)
+    except ValidationError:
+        raise LabelError(
+            f"{where}: {str(label)[:80]!r} can't be the label of a landmark; expected 1 to 64 characters on one line"
+        ) from None
+
+
 def _single_markup(data: bytes, where: str) -> dict[str, Any]:
     if not data.strip():
         raise LabelError(f"{where}: the file is empty; expected markups JSON (.mrk.json) with the landmarks")
@@ -169,19 +218,28 @@ def _single_markup(data: bytes, where: str) -> dict[str, Any]:
     return fiducials[0]
 
 
-def _control_points(markup: dict[str, Any], protocol: Protocol, where: str) -> list[dict[str, Any]]:
+def _points(markup: dict[str, Any], where: str) -> list[dict[str, Any]]:
     points = markup.get("controlPoints", [])
     if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
         raise LabelError(f"{where}: 'controlPoints' must be a list of points")
+    return points
+
+
+def _require_different(labels: list[str], where: str) -> None:
+    repeated = sorted({label for label in labels if labels.count(label) > 1})
+    if repeated:
+        raise LabelError(f"{where}: {listed(repeated)} given more than once; each landmark has one point")
+
+
+def _control_points(markup: dict[str, Any], protocol: Protocol, where: str) -> list[dict[str, Any]]:
+    points = _points(markup, where)
     labels = [point.get("label") for point in points]
     unknown = [str(label) for label in labels if label not in protocol.labels]
     if unknown:
         raise LabelError(
             f"{where}: {listed(unknown)}: not a landmark of {protocol.name}, which has {listed(protocol.labels, 30)}"
         )
-    repeated = sorted({str(label) for label in labels if labels.count(label) > 1})
-    if repeated:
-        raise LabelError(f"{where}: {listed(repeated)} given more than once; each landmark has one point")
+    _require_different([point["label"] for point in points], where)
     if len(points) != len(protocol):
         absent = [label for label in protocol.labels if label not in labels]
         raise LabelError(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from layout_folders import plausible_points, write_dicom, write_image, write_text
 
 from landmarklabel.errors import DataError
@@ -123,3 +124,71 @@ def test_folder_without_images_is_refused(tmp_path: Path) -> None:
 )
 def test_image_id(name: str, expected: str) -> None:
     assert image_id(name) == expected
+
+
+CHEST = load_protocol("chest_166")
+
+
+def _label_image(folder: Path, name: str, value: int = 1, size: tuple[int, int] = SIZE) -> Path:
+    values = np.zeros((1, size[1], size[0]), np.uint8)
+    values[0, 5:9, 7:12] = value
+    path = folder / "labels" / "final_segmentation" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(path))
+    return path
+
+
+@pytest.fixture
+def chests(tmp_path: Path) -> Path:
+    """Images a to e, without landmarks."""
+    for name in "abcde":
+        write_image(tmp_path / f"{name}.png", SIZE)
+    return tmp_path
+
+
+def test_label_images_are_read_beside_the_landmarks(chests: Path) -> None:
+    """A label image alone makes no case one with landmarks."""
+    paths = [_label_image(chests, name) for name in ("a.nrrd", "b.nii.gz", "c.seg.nrrd")]
+    _label_image(chests, ".d.nrrd")
+    write_text(chests / "labels" / "final_segmentation" / "d.mrk.json", "{}")
+    points = plausible_points("chest_166", SIZE)
+    label = chests / "labels" / "final" / "a.mrk.json"
+    label.parent.mkdir()
+    write_markups(LandmarkSet.from_points(CHEST, points), read_geometry(chests / "a.png"), label)
+    dataset = read_dataset(f"studies:{chests}", CHEST)
+    assert [case.segmentation for case in dataset.cases] == [*paths, None, None]
+    assert [case.has_landmarks for case in dataset.cases] == [True, False, False, False, False]
+    assert [case.id for case in dataset.labelled()] == ["a"]
+    structures = dataset.cases[1].structures(CHEST)
+    assert structures is not None
+    assert structures.masks[0].sum() == structures.masks.sum() == 20
+    assert "b" not in dataset.suspicious
+
+
+def test_damaged_label_images_are_listed_and_stop_nothing(chests: Path) -> None:
+    write_text(_label_image(chests, "a.nrrd"), "hello")
+    _label_image(chests, "b.nrrd", value=77)
+    _label_image(chests, "c.nrrd", size=(61, 72))
+    _label_image(chests, "d.nrrd"), _label_image(chests, "d.seg.nrrd")
+    _label_image(chests, "z.nii.gz")
+    dataset = read_dataset(f"studies:{chests}", CHEST)
+    assert [case.segmentation for case in dataset.cases] == [None] * 5
+    assert sorted(dataset.suspicious) == ["a", "b", "c", "d", "z"]
+    expected = {
+        "a": "a.nrrd is a text file",
+        "b": "b.nrrd holds the value 77",
+        "c": "c.nrrd has 61 x 72 pixels, its image 60 x 72",
+        "d": "d.nrrd, d.seg.nrrd: more than one label image; keep one of them",
+        "z": "labels/final_segmentation/z.nii.gz has no image 'z' in the folder",
+    }
+    for name, sentence in expected.items():
+        (reason,) = dataset.suspicious[name]
+        assert reason.startswith(sentence)
+
+
+def test_landmarks_stay_where_the_label_image_is_damaged(folder: Path) -> None:
+    write_text(folder / "labels" / "final_segmentation" / "a.nrrd", "hello")
+    write_text(folder / "labels" / "final" / "b.c.mrk.json", "hello")
+    dataset = read_dataset(f"studies:{folder}", "cephalometric_19")
+    np.testing.assert_allclose(dataset.cases[0].points, POINTS, atol=1e-9)  # type: ignore[arg-type]
+    assert sorted(dataset.suspicious) == ["a", "b.c"]

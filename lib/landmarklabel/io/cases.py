@@ -11,11 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, listed
+from ..errors import DataError, LabelError, listed
+from ..files import sha256
 from ..landmarks import Points
 from ..protocol import Protocol
 from ..radiograph import Geometry, Radiograph, SpacingSource
+from ..segmentation import Segmentation
+from .headers import read_geometry
 from .images import read_radiograph
+from .segmentations import read_segmentation
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +34,7 @@ class Case:
         split: the layout's own name of its part: ``train``, ``test1``, ...; "" if it has none.
         spacing: (sx, sy) in mm a pixel that the data set's documentation gives; None: what the file says counts.
         extra: what else the layout has: both readers' points, Cobb angles.
+        segmentation: file of the final label image; None if there is none. A case may have it and no points.
     """
 
     id: str
@@ -39,6 +44,7 @@ class Case:
     split: str = ""
     spacing: tuple[float, float] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    segmentation: Path | None = None
 
     @property
     def has_landmarks(self) -> bool:
@@ -57,6 +63,39 @@ class Case:
         # What a PNG or JPEG says about its geometry is its printer's resolution; nothing of it is kept.
         geometry = Geometry(image.size, self.spacing)
         return replace(image, geometry=geometry, spacing=self.spacing, spacing_source=SpacingSource.GIVEN)
+
+    def structures(self, protocol: Protocol) -> Segmentation | None:
+        """The label image: masks (R, H, W) of the protocol's R closed structures; None if there is none.
+
+        Raises:
+            ImageError: the file, or that of the image, can't be read.
+            LabelError: it does not fit the image or the protocol.
+        """
+        if self.segmentation is None:
+            return None
+        # A label image lies where the image's file says; documented spacing is no part of that.
+        return read_structures(self.segmentation, protocol, read_geometry(self.image))
+
+
+def read_structures(path: Path, protocol: Protocol, geometry: Geometry) -> Segmentation:
+    """A label image of the protocol's closed structures, in their order: masks (R, H, W).
+
+    Args:
+        path: values 1 to R in that order, or a ``.seg.nrrd`` whose segments are named like them.
+        geometry: of the image that it belongs to.
+
+    Raises:
+        ImageError: the file can't be read.
+        LabelError: it does not fit the image, or the protocol, which may have no closed structure.
+    """
+    closed = [structure for structure in protocol.structures if structure.closed]
+    if not closed:
+        raise LabelError(f"{path.name}: a label image, but {protocol.name} has no closed structures to label")
+    names, titles = (
+        [structure.name for structure in closed],
+        [structure.title or structure.name for structure in closed],
+    )
+    return read_segmentation(path, geometry, names, titles)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +166,7 @@ class LandmarkDataset:
         """16 hex digits that change with the data: the same on every machine, whatever folder they are in.
 
         A SHA-256 over the protocol's fingerprint and, in the order of the ids, each id, the size of its image file in
-        bytes, and its points to a thousandth of a pixel.
+        bytes, its points to a thousandth of a pixel, and the SHA-256 of its label image.
         """
         digest = hashlib.sha256(self.protocol.fingerprint.encode())
         for case in sorted(self.cases, key=lambda case: case.id):
@@ -136,4 +175,6 @@ class LandmarkDataset:
                 thousandths = np.rint(np.asarray(case.points, dtype=np.float64) * 1000)
                 absent = np.iinfo(np.int64).min
                 digest.update(np.where(np.isfinite(thousandths), thousandths, absent).astype("<i8").tobytes())
+            if case.segmentation is not None:
+                digest.update(f"\0segmentation\0{sha256(case.segmentation)}".encode())
         return digest.hexdigest()[:16]
