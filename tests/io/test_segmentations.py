@@ -48,7 +48,7 @@ def header(path: Path) -> list[str]:
     return path.read_bytes().partition(b"\n\n")[0].decode().splitlines()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(segmentations())
 def test_what_is_written_is_read(tmp_path: Path, before: Segmentation) -> None:
     path = tmp_path / "x.seg.nrrd"
