@@ -63,7 +63,7 @@ def predict(
 ) -> None:
     """Ages of landmarks, as a model placed them or a person.
 
-    Example: landmarklabel bone-age predict age.safetensors predictions/ --csv ages.csv
+    Example: landmarklabel bone-age predict age.safetensors predictions/ --csv estimated.csv
     """
     from .boneage import load_bone_age, predict_labels, read_ages
 

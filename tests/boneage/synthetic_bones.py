@@ -7,12 +7,20 @@ is not there before 60 months.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landmarklabel.boneage import AgedData, AgedImage, BoneAgeConfig
+from landmarklabel.boneage import (
+    AgedData,
+    AgedImage,
+    BoneAgeConfig,
+    mean_absolute_error,
+    r_squared,
+    train_bone_age,
+)
 from landmarklabel.io.cases import Case
 from landmarklabel.io.writing import write_nrrd
 from landmarklabel.landmarks import LandmarkSet, Status
@@ -101,3 +109,21 @@ def write_label(path: Path, points: Points, radiograph: Radiograph) -> None:
     """Landmarks in mm of the finger, as a label of an image of 0.5 mm a pixel."""
     landmarks = LandmarkSet.from_points(PROTOCOL, points / SPACING, Status.CONFIRMED)
     write_markups(landmarks, radiograph.geometry, path)
+
+
+def _table() -> None:
+    """The figures of docs/bone-age.md: ``python tests/boneage/synthetic_bones.py``."""
+    ensemble = train_bone_age(aged_data(300)).ensemble
+    group = children(500, seed=9)
+    points, true = np.stack([points for _, _, points in group]), np.array([months for _, months, _ in group])
+    for readout in ("expectation", "argmax"):
+        chosen = replace(ensemble, readout=readout)
+        months = chosen.estimate(points).months
+        each = np.mean([mean_absolute_error(one.months, true) for one in chosen.estimate_each(points)])
+        figures = f"MAE {mean_absolute_error(months, true):.1f}, R^2 {r_squared(months, true):.3f}"
+        print(f"{readout}: {figures}, members by themselves {each:.1f}")
+    print(f"the mean age: MAE {mean_absolute_error(np.full_like(true, true.mean()), true):.1f}")
+
+
+if __name__ == "__main__":
+    _table()

@@ -1,7 +1,11 @@
-"""Model files of bone age ensembles: safetensors with a JSON header, as those of landmark models are."""
+"""Model files of bone age ensembles: safetensors with a JSON header, as those of landmark models are.
+
+On its own: reading models of landmarks takes MONAI and timm, whose import takes longer than everything here.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,11 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from .. import __version__
 from ..errors import ModelError
 from ..files import atomic_path
-from ..modelfile import _digest, _digest_of_weights, _read, _software
 from ..protocol import Protocol
 from .bones import Bones, BoneShapes
 from .config import BoneAgeConfig
@@ -32,7 +37,7 @@ class BoneAgeHeader(BaseModel):
 
     Attributes:
         format: of this header.
-        version: names the weights: the first digits of their digest.
+        version: names the weights and shapes: the first digits of their digest.
         config: the run that made it.
         protocol: the anatomy, whole.
         unit: of the landmarks that it takes.
@@ -86,7 +91,7 @@ def save_bone_age(
     tensors[_MEAN] = torch.from_numpy(np.ascontiguousarray(ensemble.shapes.mean))
     tensors[_OPTIONAL] = torch.from_numpy(ensemble.shapes.optional.astype(np.uint8))
     header = BoneAgeHeader(
-        version=_digest_of_weights(tensors)[:12],
+        version=_digest("", tensors)[:12],
         config=config,
         protocol=protocol,
         unit=unit,
@@ -94,7 +99,7 @@ def save_bone_age(
         sizes=ensemble.shapes.sizes,
         data=dict(data),
         metrics=dict(metrics),
-        software=_software(),
+        software={"landmarklabel": __version__, "torch": torch.__version__},
     )
     text = header.model_dump_json()
     with atomic_path(path, f"the model {path.name}") as temporary:
@@ -108,7 +113,7 @@ def load_bone_age(path: Path) -> BoneAgeModel:
     Raises:
         ModelError: no file there, damaged, of another kind, or its weights do not fit its own description.
     """
-    metadata, tensors = _read(path, weights=True)
+    metadata, tensors = _read(path)
     if _KEY not in metadata:
         raise ModelError(f"{path.name} is no bone age model; expected a file that landmarklabel bone-age train wrote")
     if _digest(metadata[_KEY], tensors) != metadata.get(_DIGEST_KEY):
@@ -140,3 +145,24 @@ def _ensemble(header: BoneAgeHeader, tensors: Mapping[str, torch.Tensor]) -> Bon
         network.load_state_dict(own)
         networks.append(network.eval())
     return BoneAgeEnsemble(networks, shapes, classes, config.readout)
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Metadata and tensors, in one go: the file may be replaced at any moment."""
+    if not path.is_file():
+        raise ModelError(f"there is no model file {path.name}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as problem:
+        raise ModelError(f"the model file {path.name} is damaged ({problem}); it is not used") from None
+
+
+def _digest(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    """Of the header's text and every tensor's name, type, shape and content."""
+    digest = hashlib.sha256(f"{text}\n".encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
