@@ -97,6 +97,7 @@ def test_absent_landmarks_are_close_to_where_they_would_be(gone: set[int]) -> No
     partial[0, list(gone)] = np.nan
     assert np.abs(_outlines(partial) - _outlines(COMPLETE)).max() < 0.15
     assert np.isfinite(SHAPES.inputs(partial)).all()
+    np.testing.assert_allclose(_outlines(partial)[0].mean(axis=0), 0, atol=1e-6)  # centred, as whole ones are
 
 
 def test_one_coordinate_is_no_landmark() -> None:

@@ -126,9 +126,7 @@ class BoneShapes:
         size = np.nan_to_num(self.size(points), nan=1.0)[:, None, None, None]
         usual = size * self._mean
         shift = _centre(np.broadcast_to(usual, outlines.shape), there) - _centre(outlines, there)
-        whole = np.where(there[..., None], outlines + shift, usual)
-        known = np.broadcast_to(self._known, there.shape)
-        whole = np.where(known[..., None], whole - _centre(whole, known), 0)
+        whole = np.where(there[..., None], outlines + shift, usual)  # its centre is that of the mean bone: zero
         whole[~there.any(axis=-1) & self.optional] = 0
         return (whole / self._unit[:, None, None]).reshape(len(points), len(self.bones), -1).astype(np.float32)
 
