@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
+from .cli_boneage import app as bone_age
 from .errors import ConfigError, LandmarkLabelError, listed
 from .files import atomic_write, require_place, storage_errors, to_json
 from .yamlfile import validate
@@ -36,6 +37,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(bone_age, name="bone-age")
 
 Source = Annotated[str, typer.Option("--data", help="LAYOUT:DIR; layouts: isbi2015, aasce, jsrt, hand, graz, studies.")]
 ProtocolOption = Annotated[str | None, typer.Option(help="Protocol, by name or YAML file; needed for studies:DIR.")]
