@@ -10,6 +10,7 @@ from common import median_seconds, write
 
 from landmarklabel.losses import HeatmapLoss, LossConfig
 from landmarklabel.networks import FARNetConfig, FPNConfig, NetworkConfig, UNetConfig, build_network
+from landmarklabel.protocol import load_protocol
 
 _NETWORKS: dict[str, NetworkConfig] = {
     "farnet light": FARNetConfig(backbone="resnet10t", pretrained=False, width=64, refinement="none"),
@@ -22,7 +23,7 @@ _NETWORKS: dict[str, NetworkConfig] = {
 def step_seconds(config: NetworkConfig, memory_format: torch.memory_format) -> float:
     """Median seconds of a training step on 4 images of 320 x 256 with 19 landmarks."""
     torch.manual_seed(0)
-    network = build_network(config, 19).to(memory_format=memory_format)
+    network = build_network(config, load_protocol("cephalometric_19")).to(memory_format=memory_format)
     images = torch.randn(4, 3, 320, 256).contiguous(memory_format=memory_format)
     points = torch.rand(4, 19, 2) * 250
     loss = HeatmapLoss(LossConfig(sigma=4), network.strides)

@@ -63,7 +63,7 @@ def test_changes_on_the_way() -> None:
         ("base: farnet\nnetwork: {name: resnet}\n", "mine.yaml, network: got .*'unet', 'fpn'"),
         ("base: farnet\ninput: {height: 100, width: 64}\n", "farnet needs height and width in multiples of 32"),
         ("base: farnet\ninput: {pixels: 5000}\n", "mine.yaml, input: give height and width, or pixels"),
-        ("base: nothing\n", "mine.yaml, base: there is no 'nothing'; choose one of farnet, "),
+        ("base: nothing\n", "mine.yaml, base: there is no 'nothing'; choose one of denseseg, "),
         ("base: mine.yaml\n", "mine.yaml is based on itself"),
         ("- a\n", "expected 'key: value' lines, got list"),
         ("epochs: 3\n", "mine.yaml, network: 'network' is missing; add it"),
@@ -94,7 +94,7 @@ def test_a_change_to_another_network() -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_known() -> None:
-    with pytest.raises(ConfigError, match="there is no experiment 'best'; choose one of farnet_aasce, "):
+    with pytest.raises(ConfigError, match="there is no experiment 'best'; choose one of denseseg_jsrt, "):
         load_experiment("best")
 
 

@@ -10,6 +10,7 @@ from landmarklabel.errors import ConfigError
 from landmarklabel.heatmaps import encode
 from landmarklabel.networks import InteractiveConfig, InteractiveNetwork, build_network
 from landmarklabel.networks.hints import ClickMix, HintEncoder
+from landmarklabel.protocol import load_protocol
 from landmarklabel.transforms.intensity import SYMMETRIC, to_network
 
 LANDMARKS = 5
@@ -20,7 +21,7 @@ SMALL = {"backbone": "hrnet_w18_small", "pretrained": False, "width": 32, "keys"
 def network(**changes: object) -> InteractiveNetwork:
     """A small one in evaluation mode, with fresh weights."""
     torch.manual_seed(0)
-    made = build_network(InteractiveConfig.model_validate({**SMALL, **changes}), LANDMARKS).eval()
+    made = build_network(InteractiveConfig.model_validate({**SMALL, **changes}), tiny.protocol_of(LANDMARKS)).eval()
     assert isinstance(made, InteractiveNetwork)
     return made
 
@@ -44,7 +45,7 @@ def images() -> torch.Tensor:
 
 def test_the_published_number_of_parameters() -> None:
     with torch.device("meta"):
-        full = build_network(InteractiveConfig(pretrained=False), 68)
+        full = build_network(InteractiveConfig(pretrained=False), load_protocol("spine_68"))
     assert isinstance(full, InteractiveNetwork)
     assert parameters(full) == 32_942_889
     assert parameters(full.hints) == 11_473

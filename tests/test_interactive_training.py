@@ -255,7 +255,7 @@ def test_positions_stand_for_maps_of_the_pass_before(
     """Where a reader says landmarks were, and only of those that the network is to see."""
     network = predictor.config.network.model_copy(update={"previous": whose})
     predictor.config = predictor.config.model_copy(update={"network": network})
-    maps = predictor._seen()[0] if looked else torch.zeros(3, 64, 64)
+    maps = predictor.seen()[0] if looked else torch.zeros(3, 64, 64)
     predictor.set_clicks(clicked(left=POINT, top=(30.0, 10.0)), previous=clicked(left=(20.0, 21.0), right=(40.0, 24.0)))
     predictor.predict()
     shown = calls[-1][1][2][0]
@@ -281,7 +281,7 @@ def test_forks_share_the_image_and_nothing_else(predictor: Predictor, calls: lis
 def test_kept_features_give_what_all_at_once_gives(triangle: Protocol, fusion: str) -> None:
     torch.manual_seed(0)
     settings = config(network={**NETWORK, "fusion": fusion})
-    network = build_network(settings.network, 3).eval()
+    network = build_network(settings.network, triangle).eval()
     assert isinstance(network, InteractiveNetwork)
     seen = []
     for _ in range(2):
@@ -300,7 +300,7 @@ def test_kept_features_give_what_all_at_once_gives(triangle: Protocol, fusion: s
 
 def test_clicks_on_another_network_stay_and_move_nothing(triangle: Protocol) -> None:
     settings = tiny.config()
-    predictor = Predictor(build_network(settings.network, 3), settings, triangle, "cpu")
+    predictor = Predictor(build_network(settings.network, triangle), settings, triangle, "cpu")
     predictor.set_image(Radiograph(tiny.triangle_image(50)[0].astype(np.float32), Geometry(tiny.SIZE)))
     before, maps = predictor.predict().landmarks, predictor._maps
     predictor.set_clicks(clicked(left=POINT))

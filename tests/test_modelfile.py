@@ -26,7 +26,7 @@ CONFIG = ExperimentConfig.model_validate(
 @pytest.fixture
 def network(triangle: Protocol) -> LandmarkNetwork:
     torch.manual_seed(0)
-    return build_network(CONFIG.network, len(triangle)).eval()
+    return build_network(CONFIG.network, triangle).eval()
 
 
 @pytest.fixture

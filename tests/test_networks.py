@@ -5,6 +5,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
+import tiny
 from landmarklabel.errors import ConfigError, ModelError
 from landmarklabel.networks import FARNetConfig, FPNConfig, NetworkConfig, UNetConfig, build_network
 from landmarklabel.networks.backbones import Backbone
@@ -14,7 +15,7 @@ from landmarklabel.networks.farnet import MSFA, FARNet
 def run(config: NetworkConfig, landmarks: int = 5, size: tuple[int, int] = (64, 96)) -> list[torch.Tensor]:
     """What a network makes of an image, by shape alone: on PyTorch's device without data."""
     with torch.device("meta"):
-        network = build_network(config, landmarks).eval()
+        network = build_network(config, tiny.protocol_of(landmarks)).eval()
         outputs = network(torch.empty(1, 3, *size))
     assert len(outputs) == len(network.strides)
     for maps, stride in zip(outputs, network.strides, strict=True):
@@ -40,7 +41,7 @@ def test_the_ablations(aggregation: str, refinement: str, strides: tuple[int, ..
     config = FARNetConfig(
         backbone="resnet10t", pretrained=False, width=32, aggregation=aggregation, refinement=refinement  # type: ignore[arg-type]
     )  # fmt: skip
-    assert build_network(config, 3).strides == strides
+    assert build_network(config, tiny.protocol_of(3)).strides == strides
     run(config)
 
 

@@ -37,15 +37,15 @@ def predictor(protocol: Protocol, precision: Precision) -> Predictor:
     """Of an interactive network with the same fresh weights each time."""
     torch.manual_seed(0)
     config = ExperimentConfig.model_validate({**tiny.config().model_dump(), **CHANGES})
-    return Predictor(build_network(config.network, 3), config, protocol, "cpu", precision=precision)
+    return Predictor(build_network(config.network, protocol), config, protocol, "cpu", precision=precision)
 
 
 def maps(one: Predictor) -> list[torch.Tensor]:
     """Without a click, and with one."""
     one.set_image(Radiograph.from_array(tiny.triangle_image(0)[0]))
-    first = one._seen()[0]
+    first = one.seen()[0]
     one.set_clicks(CLICKS)
-    return [first, one._seen()[0]]
+    return [first, one.seen()[0]]
 
 
 @pytest.mark.parametrize(

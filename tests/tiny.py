@@ -29,6 +29,12 @@ def triangle_image(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(image, 0, 255).astype(np.uint8), points
 
 
+def protocol_of(landmarks: int) -> Protocol:
+    """A protocol of so many landmarks that form nothing."""
+    names = [{"label": f"P{index}", "name": f"Point {index}"} for index in range(landmarks)]
+    return Protocol.model_validate({"name": f"points_{landmarks}", "title": "Points", "landmarks": names})
+
+
 def _disc(distance: np.ndarray, radius: float) -> np.ndarray:
     return 1 / (1 + np.exp(2 * (distance - radius)))
 

@@ -58,6 +58,8 @@ METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "farnet_light": Method("farnet_light"),
         "fpn": Method("farnet_light", {"network": _PYRAMID}),
+        "denseseg": Method("denseseg_light"),
+        "heatreg": Method("heatreg_light"),
         "interactive_ritm": Method("interactive_ritm", _SMALL_HRNET, interactive=True),
         "interactive_gate": Method("interactive_gate", _SMALL_HRNET, interactive=True),
         "interactive_morphology": Method("interactive_morphology", _SMALL_HRNET, interactive=True),

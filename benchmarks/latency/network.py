@@ -41,7 +41,7 @@ def fresh_network() -> InteractiveNetwork:
     Before they have, features grow from layer to layer beyond what 16 bits can hold, which no trained network does.
     """
     torch.manual_seed(0)
-    network = build_network(published().network, len(load_protocol(PROTOCOL)))
+    network = build_network(published().network, load_protocol(PROTOCOL))
     assert isinstance(network, InteractiveNetwork)
     norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:

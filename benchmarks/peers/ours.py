@@ -24,7 +24,7 @@ class Ours:
         torch.manual_seed(seed)
         self.config = load_experiment(experiment, {"network.pretrained": False, **changes})
         self.images, self.points = torch.from_numpy(images).float(), torch.from_numpy(points).float()
-        self.network = build_network(self.config.network, points.shape[1]).place(torch.device("cpu"))
+        self.network = build_network(self.config.network, load_protocol("cephalometric_19")).place(torch.device("cpu"))
         self.parameters = sum(p.numel() for p in self.network.parameters())
         self.loss = HeatmapLoss(self.config.loss, self.network.strides)
         settings = self.config.optimizer

@@ -126,7 +126,7 @@ def load_model(path: Path) -> Model:
     if _digest(metadata[_KEY], weights) != metadata.get(_DIGEST_KEY):
         raise ModelError(f"the model file {path.name} is damaged: it is not what was saved; it is not used")
     shape = _shape_of(weights)
-    network = build_network(without_pretrained(header.config).network, len(header.protocol))
+    network = build_network(without_pretrained(header.config).network, header.protocol)
     try:
         network.load_state_dict({name: _restored(value) for name, value in weights.items()})
     except RuntimeError:

@@ -22,15 +22,18 @@ from .interaction.posterior import PosteriorConfig
 from .interaction.shape_prior import ShapePrior
 from .landmarks import LandmarkSet, Status
 from .modelfile import ModelHeader, load_model
-from .networks import InteractiveConfig, InteractiveNetwork, LandmarkNetwork
+from .networks import DenseSeg, InteractiveConfig, InteractiveNetwork, LandmarkNetwork
 from .precision import Precision, number_type
 from .protocol import Protocol
-from .radiograph import Radiograph
-from .readout import HeatmapReadout, Readout
+from .radiograph import Geometry, Radiograph
+from .readout import DenseReadout, HeatmapReadout, Readout
 from .transforms import Placement
 from .transforms.intensity import place_radiograph, to_network
+from .uvmaps import UVDecoderConfig
 
 logger = logging.getLogger(__name__)
+
+AnyDecoder = DecoderConfig | UVDecoderConfig
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Predictor:
         config: ExperimentConfig,
         protocol: Protocol,
         device: str | torch.device | None = None,
-        decoder: DecoderConfig | None = None,
+        decoder: AnyDecoder | None = None,
         provenance: dict[str, Any] | None = None,
         shape: ShapePrior | None = None,
         precision: Precision = "fp32",
@@ -79,12 +82,13 @@ class Predictor:
         self.network = network.place(self.device).eval()
         self.config = config
         self.protocol = protocol
-        self.decoder = decoder or config.decoder
+        self.decoder = decoder or (config.uv_decoder if isinstance(network, DenseSeg) else config.decoder)
         self.readout = readout_of(network, config, decoder)
         self.provenance = provenance or {}
         self.shape = shape
         self._image: torch.Tensor | None = None
         self._placement: Placement | None = None
+        self._geometry: Geometry | None = None
         self._forget()
         self._preprocess_time = 0.0
 
@@ -93,7 +97,7 @@ class Predictor:
         cls,
         path: str | Path,
         device: str | torch.device | None = None,
-        decoder: DecoderConfig | None = None,
+        decoder: AnyDecoder | None = None,
         protocol: Protocol | None = None,
         precision: Precision = "fp32",
     ) -> Predictor:
@@ -120,6 +124,7 @@ class Predictor:
         start = time.perf_counter()
         self._placement = Placement(radiograph.size, self.config.input.size, self.config.input.fit)
         self._image = place_radiograph(radiograph, self._placement)
+        self._geometry = radiograph.geometry
         self._forget()
         self._preprocess_time = time.perf_counter() - start
 
@@ -201,7 +206,7 @@ class Predictor:
             RuntimeError: no image was set.
         """
         start = time.perf_counter()
-        maps, placement = self._seen()
+        maps, placement = self.seen()
         middle = time.perf_counter()
         landmarks = self._with_clicks(self._decode(maps[None], [placement])[0])
         timings = {
@@ -220,20 +225,35 @@ class Predictor:
         Raises:
             RuntimeError: no image was set.
         """
-        maps, placement = self._seen()
+        maps, placement = self.seen()
         corner = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
         first, second = placement.points_back(from_map(corner, self.readout.stride).numpy())
         config = config or self.config.posterior
         heatmaps = self.readout.heatmaps(maps[None])[0]
         return MapEvidence.from_maps(heatmaps, second - first, first, config.sharpness, config.floor)
 
-    def _seen(self) -> tuple[torch.Tensor, Placement]:
-        """The finest heat maps (K, H, W) of the image that was set, and how it lies in the network's input."""
+    def seen(self) -> tuple[torch.Tensor, Placement]:
+        """The finest output (C, H, W) for the image that was set, as the readout wants it, and the image's placement.
+
+        Raises:
+            RuntimeError: no image was set.
+        """
         if self._image is None or self._placement is None:
             raise RuntimeError("call set_image before predict")
         if self._maps is None:
             self._maps = self._pass(self._image, self._placement)
         return self._maps, self._placement
+
+    @property
+    def geometry(self) -> Geometry:
+        """Of the image that was set.
+
+        Raises:
+            RuntimeError: none was.
+        """
+        if self._geometry is None:
+            raise RuntimeError("call set_image first")
+        return self._geometry
 
     def _pass(self, image: torch.Tensor, placement: Placement) -> torch.Tensor:
         """Finest heat maps (K, H, W) of an image (H, W) and the clicks on it."""
@@ -321,13 +341,16 @@ def _same(a: NDArray[np.float64] | None, b: NDArray[np.float64] | None) -> bool:
     return a is b if a is None or b is None else np.array_equal(a, b, equal_nan=True)
 
 
-def readout_of(network: LandmarkNetwork, config: ExperimentConfig, decoder: DecoderConfig | None = None) -> Readout:
+def readout_of(network: LandmarkNetwork, config: ExperimentConfig, decoder: AnyDecoder | None = None) -> Readout:
     """How landmarks are read off a network's output.
 
     Args:
         decoder: instead of the one of its configuration.
     """
-    return HeatmapReadout(config.loss, decoder or config.decoder, network.strides[-1])
+    if isinstance(network, DenseSeg):
+        return DenseReadout(network, decoder if isinstance(decoder, UVDecoderConfig) else config.uv_decoder)
+    heatmap_decoder = decoder if isinstance(decoder, DecoderConfig) else config.decoder
+    return HeatmapReadout(config.loss, heatmap_decoder, network.strides[-1])
 
 
 def require_protocol(header: ModelHeader, protocol: Protocol, name: str) -> None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 
-from .heatmaps import DecoderConfig, decode, from_map
+from .derived import MapPlace
+from .heatmaps import DecoderConfig, decode, from_map, to_map
 from .losses import LossConfig
+from .networks import DenseSeg
+from .networks.denseseg import split
+from .uvmaps import Regions, Targets, Template, UVDecoderConfig, UVPoints, likelihoods, to_cartesian
+from .uvmaps import decode as decode_uv
 
 
 class Readout(ABC):
@@ -56,3 +63,75 @@ class HeatmapReadout(Readout):
 
     def heatmaps(self, ready: torch.Tensor) -> torch.Tensor:
         return ready
+
+
+class DenseReadout(Readout):
+    """Of :class:`~landmarklabel.networks.denseseg.DenseSeg`: landmarks are read off uv-maps.
+
+    What is kept of an output are R mask logits and R uv-maps in cartesian coordinates, as the network has them.
+
+    Args:
+        network: whose template says where on its structure each landmark lies.
+        decoder: how points are read off.
+    """
+
+    sigma = 2.0
+
+    def __init__(self, network: DenseSeg, decoder: UVDecoderConfig) -> None:
+        self._network, self._decoder = network, decoder
+        self.stride = network.strides[-1]
+
+    @property
+    def regions(self) -> Regions:
+        """What is segmented, and has a uv-map each."""
+        return self._network.regions
+
+    @property
+    def mean_shape(self) -> Template:
+        """What the uv-maps refer to."""
+        return self._network.mean_shape
+
+    def ready(self, output: torch.Tensor) -> torch.Tensor:
+        if self._network.coordinates == "cartesian":
+            return output
+        logits, polar = split(output)
+        return torch.cat([logits, to_cartesian(polar, dim=2).flatten(1, 2)], dim=1)
+
+    @cached_property
+    def _landmarks(self) -> Targets:
+        return self._network.targets
+
+    def points(self, ready: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        found = self.at(ready, self._landmarks)
+        return found.points, found.confidence
+
+    def at(self, ready: torch.Tensor, targets: Targets) -> UVPoints:
+        """Where any points of the mean shapes are, landmarks that nobody trained among them."""
+        found = decode_uv(*split(ready), targets, self._network.extent / self.stride, self._decoder)
+        return found._replace(points=from_map(found.points, self.stride), covariance=found.covariance * self.stride**2)
+
+    def place(self, ready: torch.Tensor, point: torch.Tensor) -> MapPlace | None:
+        """Where on the mean shapes a point is, by the maps of one image; None if it is in no region.
+
+        Args:
+            ready: (C, H, W).
+            point: (2,), (x, y) in pixels of the network's input.
+        """
+        logits, uv = (part[0].float() for part in split(ready[None]))
+        height, width = logits.shape[-2:]
+        at = (to_map(point, self.stride) + 0.5) * point.new_tensor([2 / width, 2 / height]) - 1
+        if bool((at.abs() > 1).any()):
+            return None
+        values = F.grid_sample(
+            torch.cat([logits, uv.flatten(0, 1)])[None], at.float()[None, None, None], align_corners=False
+        )[0, :, 0, 0]
+        count = len(logits)
+        region = int(values[:count].argmax())
+        if values[region] <= 0:
+            return None
+        u, v = values[count:].view(count, 2)[region].tolist()
+        return MapPlace(region, (u, v))
+
+    def heatmaps(self, ready: torch.Tensor) -> torch.Tensor:
+        extent = self._network.extent / self.stride
+        return likelihoods(*split(ready), self._landmarks, extent, self.sigma / self.stride)

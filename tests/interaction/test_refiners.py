@@ -29,7 +29,7 @@ def model(triangle: Protocol) -> Predictor:
         input={"height": 64, "width": 64},
     )
     torch.manual_seed(0)
-    return Predictor(build_network(config.network, len(triangle)), config, triangle, "cpu")
+    return Predictor(build_network(config.network, triangle), config, triangle, "cpu")
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, triangle: Protocol) -> P
     """An interactive network that has learned nothing, but sees clicks and previous maps."""
     folder, config = tmp_path_factory.mktemp("untrained"), tiny.interactive_config()
     torch.manual_seed(0)
-    network = build_network(config.network, len(triangle))
+    network = build_network(config.network, triangle)
     assert isinstance(network, InteractiveNetwork)
     network.hints.mix.mix.weight.data.mul_(20)  # what is shown must be seen in the maps
     shape = ShapePrior.fit(np.stack([tiny.triangle_image(seed)[1] for seed in range(9)]), np.array([tiny.SIZE] * 9))

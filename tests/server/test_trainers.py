@@ -65,7 +65,7 @@ def test_a_model_goes_on_by_the_loss_that_it_was_trained_by(tmp_path: Path, tria
     assert wanted.loss.name == "cross_entropy"
     older = {"loss": LossConfig(name="ewc", sigma=4), "posterior": PosteriorConfig(sharpness=32), "epochs": 7}
     path = tmp_path / "older.safetensors"
-    network = build_network(tiny.config().network, len(triangle))
+    network = build_network(tiny.config().network, triangle)
     save_model(path, network, wanted.model_copy(update=older), triangle, {}, {})
     going_on = _as_trained(wanted, path)
     assert (going_on.loss, going_on.posterior) == (older["loss"], older["posterior"])

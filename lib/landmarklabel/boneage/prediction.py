@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import DataError, LabelError, LandmarkLabelError, NotFoundError, listed
 from ..io.images import read_radiograph
 from ..io.layouts.common import images_in
-from ..io.layouts.studies import LABEL_SUFFIX, is_label
+from ..io.layouts.studies import LABEL_SUFFIX, label_suffix
 from ..landmarks import Points
 from ..markups import read_markups
 from ..radiograph import Geometry
@@ -126,7 +126,7 @@ def _note_on_absent(ensemble: BoneAgeEnsemble, points: Points) -> Iterator[str]:
 def _labels(inputs: Sequence[Path]) -> Iterator[Path]:
     for path in inputs:
         if path.is_dir():
-            found = sorted(filter(is_label, path.iterdir()))
+            found = sorted(each for each in path.iterdir() if label_suffix(each.name) and each.is_file())
             if not found:
                 raise DataError(f"{path} holds no landmark files (*{LABEL_SUFFIX})")
             yield from found

@@ -15,10 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ..errors import ConfigError, listed
 from ..heatmaps import DecoderConfig
 from ..interaction.posterior import PosteriorConfig
-from ..losses import LossConfig, MorphologyConfig
+from ..losses import DenseLossConfig, LossConfig, MorphologyConfig
 from ..networks import NetworkConfig
 from ..resources import resource
 from ..transforms import AugmentationConfig, Fit
+from ..uvmaps import UVDecoderConfig
 from ..yamlfile import read_yaml, validate
 from .clicks import ClickTrainingConfig
 
@@ -103,10 +104,12 @@ class ExperimentConfig(_Part):
         method: name under which results are listed.
         network: which, and its parts.
         input: size of the network's input.
-        loss: and the width of the target Gaussians.
+        loss: of heat maps, and the width of the target Gaussians.
+        dense: loss of segmentation and uv-maps.
         morphology: loss of distances and angles between landmarks.
         clicks: what an interactive network is shown of a reader's clicks while it learns.
-        decoder: how landmarks are read off.
+        decoder: how landmarks are read off heat maps.
+        uv_decoder: how landmarks are read off uv-maps.
         posterior: how heat maps and the shape of labels are weighed when a person corrects landmarks.
         augmentation: how training images vary.
         epochs: passes over the training images.
@@ -123,9 +126,11 @@ class ExperimentConfig(_Part):
     network: NetworkConfig
     input: InputConfig
     loss: LossConfig = LossConfig()
+    dense: DenseLossConfig = DenseLossConfig()
     morphology: MorphologyConfig = MorphologyConfig()
     clicks: ClickTrainingConfig = ClickTrainingConfig()
     decoder: DecoderConfig = DecoderConfig()
+    uv_decoder: UVDecoderConfig = UVDecoderConfig()
     posterior: PosteriorConfig = PosteriorConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -156,6 +161,12 @@ class ExperimentConfig(_Part):
                 f"loss {self.loss.name}: the network interactive needs the loss bce, and no other network has it; "
                 f"the network is {self.network.name}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _maps_of_the_network(self) -> ExperimentConfig:
+        if self.network.name == "denseseg" and self.morphology.criterion != "none":
+            raise ValueError("morphology: is a loss of networks with heat maps; denseseg has none")
         return self
 
 

@@ -15,10 +15,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..files import atomic_write
-from ..heatmaps import DecoderConfig
 from ..io.dataset import Case, LandmarkDataset
 from ..metrics import Summary, summarize
 from ..modelfile import ModelHeader
+from ..predictor import AnyDecoder
 from .data import patient_hash
 from .evaluation import Evaluation, machine
 
@@ -40,7 +40,7 @@ def report(
     dataset: LandmarkDataset,
     split: str | None,
     header: ModelHeader,
-    decoder: DecoderConfig,
+    decoder: AnyDecoder,
 ) -> dict[str, Any]:
     """Every figure with what it depends on: the data's fingerprint, the split, the seed, the machine."""
     return {

@@ -22,10 +22,18 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 from ..errors import ConfigError, ModelError
 from ..io.dataset import Case, LandmarkDataset
-from ..losses import HeatmapLoss, MorphologyLoss, MorphologySets, TrainingLoss, isotropic
+from ..losses import (
+    DenseLoss,
+    HeatmapLoss,
+    MorphologyLoss,
+    MorphologySets,
+    TrainingLoss,
+    isotropic,
+    positive_weights,
+)
 from ..metrics import summarize
 from ..modelfile import load_model, save_model
-from ..networks import InteractiveNetwork, LandmarkNetwork, build_network
+from ..networks import DenseSeg, InteractiveNetwork, LandmarkNetwork, build_network
 from ..predictor import pick_device, readout_of, require_protocol
 from ..transforms import Augmentation
 from ..transforms.intensity import to_network
@@ -153,8 +161,7 @@ class Trainer:
         self.model = parallel(self.network) if idist.get_world_size() > 1 else self.network
         self.precision = Precision(self.config.amp, self.device)
         self.clicks = TrainingClicks(self.config.clicks, self.config.loss.sigma, self.config.decoder)
-        self.loss = TrainingLoss(HeatmapLoss(self.config.loss, self.network.strides), self._morphology_loss())
-        self.loss.to(self.device)
+        self.loss = self._loss().to(self.device)
         settings = self.config.optimizer
         optimizer = getattr(torch.optim, settings.name)
         self.optimizer: torch.optim.Optimizer = optimizer(
@@ -164,9 +171,19 @@ class Trainer:
             self.optimizer, lambda epoch: learning_rate_factor(settings, epoch, self.config.epochs)
         )
 
+    def _loss(self) -> torch.nn.Module:
+        self.morphology: MorphologySets | None = None
+        if isinstance(self.network, DenseSeg):
+            size, power = self.config.input.size, self.config.dense.positive
+            weights = positive_weights(self.network, self._training_points(), size, power)
+            return DenseLoss(self.config.dense, self.network, weights)
+        return TrainingLoss(HeatmapLoss(self.config.loss, self.network.strides), self._morphology_loss())
+
+    def _training_points(self) -> torch.Tensor:
+        return torch.stack([self.training[index]["points"] for index in range(len(self.training))])
+
     def _morphology_loss(self) -> MorphologyLoss | None:
         config = self.config.morphology
-        self.morphology: MorphologySets | None = None
         if config.criterion == "none":
             return None
         if config.of_sets:
@@ -185,7 +202,10 @@ class Trainer:
 
     def _initial_network(self) -> LandmarkNetwork:
         if self.start_from is None:
-            return build_network(self.config.network, len(self.dataset.protocol))
+            network = build_network(self.config.network, self.dataset.protocol)
+            if isinstance(network, DenseSeg):
+                network.learn_template(self._training_points())
+            return network
         network, header, _ = load_model(self.start_from)
         require_protocol(header, self.dataset.protocol, self.start_from.name)
         old, new = (c.network.model_dump(exclude={"pretrained"}) for c in (header.config, self.config))

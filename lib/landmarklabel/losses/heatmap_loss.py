@@ -23,6 +23,7 @@ class LossConfig(BaseModel):
             by which a map is a distribution over its pixels: how sure it is can be believed; ``bce`` (binary
             cross-entropy) for the interactive network, whose outputs are logits, and for no other.
         alpha: of ``ewc``.
+        height: of the target Gaussians, for ``mse`` (DenseSeg's baseline has 44); what comes out is divided by it.
         sigma: deviation of the target Gaussians, in pixels of each map itself, so that the maps of a coarser
             output are wider on the image (FARNet, Section 3.4). The decoders are exact from 1.5 on.
     """
@@ -31,11 +32,14 @@ class LossConfig(BaseModel):
 
     name: Literal["ewc", "mse", "adaptive_wing", "cross_entropy", "bce"] = "ewc"
     alpha: float = Field(40.0, ge=1)
+    height: float = Field(1.0, gt=0)
     sigma: float = Field(10.0, ge=1.5)
 
     def heatmaps(self, output: torch.Tensor) -> torch.Tensor:
         """Heat maps (B, K, H, W) of the output of a network that was trained by this loss."""
-        return distribution_as_heatmaps(output, self.sigma) if self.name == "cross_entropy" else output
+        if self.name == "cross_entropy":
+            return distribution_as_heatmaps(output, self.sigma)
+        return output if self.height == 1 else output / self.height
 
 
 class HeatmapLoss(nn.Module):
@@ -85,5 +89,6 @@ class HeatmapLoss(nn.Module):
             return spatial_cross_entropy(maps, target)
         if self.config.name == "ewc":
             return exponential_weighted_center(maps, target, self.config.alpha).mean(dim=(-2, -1))
-        pixelwise = squared_error if self.config.name == "mse" else adaptive_wing
-        return pixelwise(maps, target).mean(dim=(-2, -1))
+        if self.config.name == "mse":
+            return squared_error(maps, target * self.config.height).mean(dim=(-2, -1))
+        return adaptive_wing(maps, target).mean(dim=(-2, -1))
