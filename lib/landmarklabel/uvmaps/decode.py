@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 
 from .regions import Regions
@@ -20,6 +21,10 @@ _PIXEL = 1 / 12
 
 #: Image pixels per template pixel, squared: what a map may have and be believed.
 _SCALES = (0.25, 4.0)
+
+#: A weight below this is none: sums with numbers as small as floats can be take several times as long.
+_NO_WEIGHT = 1e-20
+_FAR = -math.log(_NO_WEIGHT)
 
 #: Weights of pixels that are in memory at a time.
 _AT_ONCE = 2**22
@@ -139,7 +144,7 @@ def likelihoods(
         sigma: in pixels of the template, as the distance d of a pixel's uv to the target's.
 
     Returns:
-        (B, T, H, W), in [0, 1]; 0 where a uv is not finite. Besides it, never more than one image and region is held.
+        (B, T, H, W), in [0, 1]; next to nothing where a uv is not finite. Made one image and region at a time.
     """
     probability = logits.to(_precise(logits.dtype)).sigmoid()
     uv, place, extent = (each.to(probability) for each in (uv, targets.uv, extent))
@@ -152,7 +157,8 @@ def likelihoods(
             u, v = uv[image, index] * scale[:, None, None]
             at_u, at_v = (place[wanted] * scale).T[..., None, None]
             distance = (u - at_u).square_().add_((v - at_v).square_())
-            maps[image, wanted] = distance.neg_().exp_().nan_to_num_(0.0).mul_(probability[image, index])
+            distance.nan_to_num_(nan=_FAR).clamp_(max=_FAR)
+            maps[image, wanted] = distance.neg_().exp_().mul_(probability[image, index])
     return maps
 
 
@@ -246,7 +252,8 @@ def _softmin(uv: torch.Tensor, target: torch.Tensor, config: UVDecoderConfig) ->
 
 def _gaussian(shape: torch.Tensor, target: torch.Tensor, bandwidth: float) -> torch.Tensor:
     """Weights (T, P) that fall with the distance, relative to the nearest pixel, however far that is."""
-    return (_squared_distance(target, shape) / (-2 * bandwidth**2)).softmax(dim=1)
+    weights = (_squared_distance(target, shape) / (-2 * bandwidth**2)).softmax(dim=1)
+    return F.threshold(weights, _NO_WEIGHT, 0.0)
 
 
 def _squared_distance(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -272,7 +279,7 @@ def _inverse(matrices: torch.Tensor) -> torch.Tensor:
 
 def _within_reach(points: torch.Tensor, pixels: torch.Tensor, reach: float) -> torch.Tensor:
     """Points (T, 2), those that lie further from all pixels (P, 2) moved towards the nearest."""
-    nearest = pixels[_squared_distance(points, pixels).argmin(dim=1)]
+    nearest = pixels[_squared_distance(points, pixels).min(dim=1).indices]
     step = points - nearest
     length = step.norm(dim=1, keepdim=True)
     return nearest + step * (reach / length.clamp(min=1e-9)).clamp(max=1.0)
