@@ -109,8 +109,10 @@ def have_area(points: Array) -> bool:
     """Whether points (N, 2) are three or more and not on one line."""
     if len(points) < 3:
         return False
-    along, across = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
-    return bool(across > _FLAT * max(along, 1.0))
+    x, y = (points - points.mean(axis=0)).T
+    squares, product = float(x @ x) + float(y @ y), float(x @ x) * float(y @ y) - float(x @ y) ** 2
+    # Squared singular values: their sum, and their product; the lesser is about the product by the sum.
+    return product > _FLAT**2 * squares * max(squares, 1.0)
 
 
 def _closed(protocol: Protocol) -> list[Structure]:
