@@ -1,15 +1,17 @@
-"""The answer of every infer task, as docs/architecture.md fixes it: a markups file and its JSON."""
+"""The answer of every infer task, as docs/architecture.md fixes it: a file and its JSON."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from landmarklabel.landmarks import LandmarkSet
+from landmarklabel.landmarks import LandmarkSet, Status
 from landmarklabel.markups import markups_to_dict, world_positions
 from landmarklabel.modelfile import ModelHeader
 from memory import SeenImage
@@ -23,7 +25,7 @@ def answer(
     timings: dict[str, float],
     given: Mapping[str, Sequence[float]] | None = None,
 ) -> tuple[str, dict[str, Any]]:
-    """The file of an answer and its JSON, in plain Python numbers.
+    """The file of an answer of landmarks and its JSON.
 
     Args:
         landmarks: the answer.
@@ -36,11 +38,40 @@ def answer(
     Returns:
         path of a temporary ``.mrk.json`` file, which the server deletes once it is sent; and the JSON.
     """
-    with tempfile.NamedTemporaryFile("w", prefix="landmarks_", suffix=".mrk.json", delete=False) as file:
+    positions = landmarks_to_json(landmarks, world_positions(landmarks, seen.geometry, given))
+    return markups_file(landmarks, seen, given), to_json(positions, seen, model, review_order, timings)
+
+
+def markups_file(landmarks: LandmarkSet, seen: SeenImage, given: Mapping[str, Sequence[float]] | None = None) -> str:
+    """Path of a temporary ``.mrk.json`` file; see :func:`answer`."""
+    with temporary_file("landmarks_", ".mrk.json") as path:
         # Not json.dump, which writes piece by piece in Python: of a click's answer that took a quarter of the time.
-        file.write(json.dumps(markups_to_dict(landmarks, seen.geometry, given=given)))
-    return file.name, {
-        "landmarks": landmarks_to_json(landmarks, world_positions(landmarks, seen.geometry, given)),
+        path.write_text(json.dumps(markups_to_dict(landmarks, seen.geometry, given=given)))
+    return str(path)
+
+
+@contextmanager
+def temporary_file(prefix: str, suffix: str) -> Iterator[Path]:
+    """A file to be filled in the block; the server deletes it once it is sent."""
+    with tempfile.NamedTemporaryFile(prefix=prefix, suffix=suffix, delete=False) as file:
+        path = Path(file.name)
+    try:
+        yield path
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def to_json(
+    landmarks: list[dict[str, Any]],
+    seen: SeenImage,
+    model: dict[str, Any],
+    review_order: Sequence[str],
+    timings: dict[str, float],
+) -> dict[str, Any]:
+    """The JSON of an answer, in plain Python numbers; arguments as of :func:`answer`."""
+    return {
+        "landmarks": landmarks,
         "review_order": list(review_order),
         "measurements": [],
         "model": model,
@@ -62,17 +93,22 @@ def describe(header: ModelHeader) -> dict[str, Any]:
 def landmarks_to_json(landmarks: LandmarkSet, world: np.ndarray) -> list[dict[str, Any]]:
     """Each landmark with its position in LPS mm (K, 3) and in pixels; null where it has none."""
     return [
-        {
-            "label": label,
-            "position": _numbers(position),
-            "pixel": _numbers(pixel),
-            "confidence": float(confidence) if np.isfinite(confidence) else None,
-            "status": status.value,
-        }
-        for label, position, pixel, confidence, status in zip(
-            landmarks.labels, world, landmarks.points, landmarks.confidence, landmarks.status, strict=True
-        )
+        landmark_to_json(*each)
+        for each in zip(landmarks.labels, world, landmarks.points, landmarks.confidence, landmarks.status, strict=True)
     ]
+
+
+def landmark_to_json(
+    label: str, position: np.ndarray, pixel: np.ndarray, confidence: float, status: Status
+) -> dict[str, Any]:
+    """One landmark: position (3,) in LPS mm, pixel (2,)."""
+    return {
+        "label": label,
+        "position": _numbers(position),
+        "pixel": _numbers(pixel),
+        "confidence": float(confidence) if np.isfinite(confidence) else None,
+        "status": status.value,
+    }
 
 
 def least_confident_first(landmarks: LandmarkSet) -> list[str]:

@@ -6,6 +6,7 @@ Settings, as MONAI Label's ``--conf NAME VALUE``:
 - ``models``: folder of models; by default ``model`` in this app's folder.
 - ``experiment``: what the train task ``farnet`` runs by default; itself by default ``farnet_light``.
 - ``interactive_experiment``: what the train task ``interactive`` runs by default; ``interactive_light``.
+- ``segmentation_experiment``: what the train task ``denseseg`` runs by default; ``denseseg_light``.
 """
 
 from __future__ import annotations
@@ -30,19 +31,24 @@ from datastore import LandmarkDatastore
 from gateway import in_server, install_error_answers
 from infers.landmarks import LandmarksTask
 from infers.refine import RefineTask
+from infers.segmentation import SegmentationTask
 from landmarklabel.errors import ConfigError, ImageError, LandmarkLabelError, NotFoundError, listed
 from landmarklabel.protocol import load_protocol, shipped_protocols
 from memory import ImageMemory
 from models import PublishedModel
+from places import DerivedPlaces
 from shapes import StudyShape
 from trainers.base import Workplace
+from trainers.denseseg import DenseSegTrainTask
 from trainers.farnet import FarnetTrainTask
 from trainers.interactive import InteractiveTrainTask
 
 logger = logging.getLogger(__name__)
 
 _TEMPORARY = re.compile(r"tmp[a-z0-9_]{8}(\.|$)")  # how Python's tempfile names files
-_SETTINGS = ("protocol", "models", "experiment", "interactive_experiment", "server_mode")
+_SETTINGS = (
+    "protocol", "models", "experiment", "interactive_experiment", "segmentation_experiment", "server_mode",
+)  # fmt: skip
 
 
 class LandmarkApp(MONAILabelApp):
@@ -68,11 +74,13 @@ class LandmarkApp(MONAILabelApp):
         for task, model in self._published.items():
             problem_text = model.problem()
             logger.info("%s: %s", task, problem_text or f"model {model.predictor()[1].version}")
+        if in_server():
+            self._segmentation.prepare()
 
     def _read_settings(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         unknown = sorted(set(conf) - set(_SETTINGS))
         if unknown:
-            raise ConfigError(f"--conf {listed(unknown)}: unknown; known are {listed(_SETTINGS[:4])}")
+            raise ConfigError(f"--conf {listed(unknown)}: unknown; known are {listed(_SETTINGS[:-1])}")
         if not conf.get("protocol"):
             raise ConfigError(
                 "which landmarks? start with --conf protocol NAME, one of "
@@ -82,7 +90,7 @@ class LandmarkApp(MONAILabelApp):
             raise ConfigError(f"{studies}: studies must be a folder; DICOMweb servers are not supported yet")
         self.protocol = load_protocol(conf["protocol"])
         self._models_folder = Path(conf.get("models") or Path(app_dir) / "model")
-        makers = {"landmarks": "farnet", "refine": "interactive"}
+        makers = {"landmarks": "farnet", "refine": "interactive", "segmentation": "denseseg"}
         self._published = {
             task: PublishedModel(self._models_folder, self.protocol, task, trainer) for task, trainer in makers.items()
         }
@@ -91,10 +99,14 @@ class LandmarkApp(MONAILabelApp):
         return LandmarkDatastore(self.studies, self.protocol, auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD)
 
     def init_infers(self) -> dict[str, InferTask]:
-        landmarks, refining = self._published["landmarks"], self._published["refine"]
-        memory = ImageMemory()
-        self._refine = RefineTask(self.protocol, (refining, landmarks), memory, StudyShape(self.datastore()))
-        return {"landmarks": LandmarksTask(landmarks, memory), "refine": self._refine}
+        landmarks, refining, segmenting = (self._published[task] for task in ("landmarks", "refine", "segmentation"))
+        store, memory = self.datastore(), ImageMemory()
+        places = DerivedPlaces(store, memory)
+        self._refine = RefineTask(self.protocol, (refining, landmarks), memory, StudyShape(store))
+        self._segmentation = SegmentationTask(self.protocol, (segmenting, landmarks), memory, places)
+        return {
+            "landmarks": LandmarksTask(landmarks, memory), "refine": self._refine, "segmentation": self._segmentation,
+        }  # fmt: skip
 
     def init_trainers(self) -> dict[str, TrainTask]:
         landmarks, refining = self._published["landmarks"], self._published["refine"]
@@ -102,9 +114,11 @@ class LandmarkApp(MONAILabelApp):
         place = Workplace(Path(self.studies), self.conf["protocol"], runs)
         experiment = self.conf.get("experiment") or "farnet_light"
         interactive = self.conf.get("interactive_experiment") or "interactive_light"
+        segmentation = self.conf.get("segmentation_experiment") or "denseseg_light"
         return {
             "farnet": FarnetTrainTask(landmarks, place, experiment),
             "interactive": InteractiveTrainTask(refining, landmarks, place, interactive),
+            "denseseg": DenseSegTrainTask(self._published["segmentation"], place, segmentation),
         }
 
     def init_strategies(self) -> dict[str, Strategy]:
@@ -112,7 +126,11 @@ class LandmarkApp(MONAILabelApp):
 
     def info(self) -> dict[str, Any]:
         """What a client needs to know; ``missing`` says which tasks can't answer yet, and why."""
-        missing = {"landmarks": self._published["landmarks"].problem(), "refine": self._refine.problem()}
+        missing = {
+            "landmarks": self._published["landmarks"].problem(),
+            "refine": self._refine.problem(),
+            "segmentation": self._segmentation.problem(),
+        }
         protocol = {
             "name": self.protocol.name,
             "title": self.protocol.title,

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from landmarklabel.landmarks import LandmarkSet
 from landmarklabel.modelfile import ModelHeader
 from landmarklabel.predictor import Predictor
 from landmarklabel.radiograph import Geometry, SpacingSource
+from landmarklabel.readout import DenseReadout
 from models import PublishedModel
 from sessions import ClickedImage
 
@@ -32,6 +34,32 @@ BUDGET = 512 << 20
 _DIGESTS = 10_000
 
 
+class MappedImage:
+    """An image before a network with uv-maps, whose output is kept: all answers are read off it.
+
+    Args:
+        predictor: with the image set, and seen.
+
+    Attributes:
+        predictor: for reading only, which several threads may do.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+
+    @cached_property
+    def evidence(self) -> MapEvidence:
+        """What the maps say of landmarks: made for who first moves one."""
+        return self.predictor.evidence()
+
+    @property
+    def bytes(self) -> int:
+        """How much memory it takes."""
+        evidence = self.__dict__.get("evidence")
+        arrays = () if evidence is None else (evidence.places, evidence.weights)
+        return sum(part.nbytes for part in (*self.predictor.kept(), *arrays))
+
+
 @dataclass(frozen=True)
 class SeenImage:
     """An image without its pixels, and what a model says of it.
@@ -42,10 +70,11 @@ class SeenImage:
         timings: seconds that looking at it took this time, 0 from memory: ``load``, ``preprocess``, ``network``,
             ``decode``.
         landmarks: the model's own; None without a model, as is all that follows.
-        evidence: of its maps, without clicks.
         header: of the model.
         shape: of the labels that the model was trained on, if it knows.
+        evidence: of heat maps, without clicks.
         clicked: the image before the model's network, if that takes clicks.
+        mapped: the image's uv-maps, if the model has such.
     """
 
     content: str
@@ -54,13 +83,16 @@ class SeenImage:
     spacing_source: SpacingSource
     timings: dict[str, float]
     landmarks: LandmarkSet | None = None
-    evidence: MapEvidence | None = None
     header: ModelHeader | None = None
     shape: ShapePrior | None = None
+    evidence: MapEvidence | None = None
     clicked: ClickedImage | None = None
+    mapped: MappedImage | None = None
 
     def given(self, clicks: Array, session: str | None, previous: Array | None) -> MapEvidence | None:
         """What the maps say after some clicks; see :meth:`~sessions.ClickedImage.evidence`."""
+        if self.mapped is not None:
+            return self.mapped.evidence
         if self.clicked is None or (session is None and not np.isfinite(clicks).any()):
             return self.evidence
         return self.clicked.evidence(clicks, session, previous)
@@ -69,7 +101,8 @@ class SeenImage:
     def bytes(self) -> int:
         """About how much memory it takes."""
         arrays = () if self.evidence is None else (self.evidence.places, self.evidence.weights)
-        return 10_000 + sum(array.nbytes for array in arrays) + (self.clicked.bytes if self.clicked else 0)
+        parts = [part.bytes for part in (self.clicked, self.mapped) if part is not None]
+        return 10_000 + sum(array.nbytes for array in arrays) + sum(parts)
 
 
 @dataclass
@@ -101,7 +134,7 @@ class ImageMemory:
             ImageError: the file is not a radiograph.
         """
         predictor, header = (None, None) if model is None else model.predictor()
-        content = self._content(path)
+        content = self.content(path)
         key = content, None if header is None else header.version
         with self._lock:
             place = self._places.setdefault(key, _Place())
@@ -129,7 +162,7 @@ class ImageMemory:
                 total -= sizes[key]
                 del self._places[key]
 
-    def _content(self, path: Path) -> str:
+    def content(self, path: Path) -> str:
         """The digest of a file, made again when the file has changed."""
         status = path.stat()
         stamp = (str(path), status.st_mtime_ns, status.st_size, status.st_ino)
@@ -153,7 +186,9 @@ class ImageMemory:
         looking = predictor.fork()  # the model is everybody's, the image is this one's
         looking.set_image(radiograph)
         prediction = looking.predict()
-        evidence = looking.evidence()
         timings |= prediction.timings
+        said = (prediction.landmarks, header, looking.shape)
+        if isinstance(looking.readout, DenseReadout):
+            return SeenImage(*image, timings, *said, mapped=MappedImage(looking))
         clicked = ClickedImage(looking, self._budget) if looking.network.interactive else None
-        return SeenImage(*image, timings, prediction.landmarks, evidence, header, looking.shape, clicked)
+        return SeenImage(*image, timings, *said, evidence=looking.evidence(), clicked=clicked)

@@ -67,7 +67,8 @@ def test_an_app_that_can_not_be_written_is_copied(tmp_path: Path, triangle_file:
         pytest.skip("mounting needs root")
     try:
         subprocess.run(["mount", "-o", "remount,ro,bind", str(bound)], check=True)
-        arguments = (tmp_path / "studies", str(triangle_file), tmp_path / "models", "127.0.0.1", 8000, "farnet_light")
+        experiments = {"segmentation_experiment": "denseseg_light"}
+        arguments = (tmp_path / "studies", str(triangle_file), tmp_path / "models", "127.0.0.1", 8000, experiments)
         command, _ = server_command(*arguments, bound / "MonaiLabelApp")
         app = Path(command[command.index("--app") + 1])
         assert app == tmp_path / "models" / ".app"
@@ -75,6 +76,7 @@ def test_an_app_that_can_not_be_written_is_copied(tmp_path: Path, triangle_file:
         command, environment = server_command(*arguments, locked / "MonaiLabelApp")
         assert command[command.index("--app") + 1] == str(locked / "MonaiLabelApp")
         assert command[command.index("--host") + 1] == "127.0.0.1"
+        assert command[command.index("segmentation_experiment") - 1 :][:3:2] == ["--conf", "denseseg_light"]
         assert environment["MONAI_LABEL_TRACKING_ENABLED"] == "false"
     finally:
         subprocess.run(["umount", str(bound)], check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from abc import abstractmethod
@@ -15,12 +16,17 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from gateway import in_server
 from landmarklabel.engine.config import ExperimentConfig, available_experiments, load_experiment
+from landmarklabel.engine.evaluation import evaluate
 from landmarklabel.engine.trainer import TrainingResult, train
-from landmarklabel.errors import ConfigError, listed
+from landmarklabel.errors import ConfigError, ModelError, listed
 from landmarklabel.io.dataset import LandmarkDataset, read_dataset
 from landmarklabel.modelfile import read_header
+from landmarklabel.predictor import Predictor
+from landmarklabel.protocol import Protocol
 from models import PublishedModel
 from trainers.progress import TrainingProgress, end_with_parent
+
+logger = logging.getLogger(__name__)
 
 # What MONAI Label itself adds to a request.
 _ADDED = ("model", "gpus", "multi_gpu", "local_rank", "bundle_path")
@@ -186,6 +192,17 @@ class NetworkTrainTask(TrainTask):
         if comparison.better:
             self._model.publish(result.model)
         return comparison.better
+
+
+def by_radial_error(result: TrainingResult, published: PublishedModel, protocol: Protocol) -> Comparison:
+    """Mean radial errors of a new model and of the published one, which may not be there or can't be used."""
+    new = evaluate(Predictor.load(result.model), result.validation).summary().mre
+    try:
+        old = Predictor.load(published.path, protocol=protocol)
+    except ModelError as problem:
+        logger.info("nothing to compare with: %s", problem)
+        return Comparison(new, None)
+    return Comparison(new, evaluate(old, result.validation).summary().mre)
 
 
 def _as_trained(config: ExperimentConfig, model: Path) -> ExperimentConfig:

@@ -263,7 +263,13 @@ def serve(
     models: Annotated[Path | None, typer.Option(help="Folder of models; default: STUDIES.models beside it.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
-    experiment: Annotated[str, typer.Option(help="What training runs by default.")] = "farnet_light",
+    experiment: Annotated[str, typer.Option(help="What training landmarks runs by default.")] = "farnet_light",
+    interactive_experiment: Annotated[
+        str, typer.Option(help="What training the network of corrections runs by default.")
+    ] = "interactive_light",
+    segmentation_experiment: Annotated[
+        str, typer.Option(help="What training the network of structures runs by default.")
+    ] = "denseseg_light",
 ) -> None:
     """Start the MONAI Label server on a studies folder.
 
@@ -274,7 +280,12 @@ def serve(
 
     studies = studies.resolve()
     models = models or studies.with_name(f"{studies.name}.models")
-    command, environment = server_command(studies, protocol, models, host, port, experiment, resource("MonaiLabelApp"))
+    experiments = {
+        "experiment": experiment,
+        "interactive_experiment": interactive_experiment,
+        "segmentation_experiment": segmentation_experiment,
+    }
+    command, environment = server_command(studies, protocol, models, host, port, experiments, resource("MonaiLabelApp"))
     typer.echo(what_to_try(studies, protocol, models, host, port))
     sys.stdout.flush()
     os.execve(command[0], command, environment)

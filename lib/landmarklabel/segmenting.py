@@ -8,8 +8,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from .errors import ModelError
+from .landmarks import Points
 from .networks.denseseg import split
 from .predictor import Predictor
+from .protocol import Protocol
+from .radiograph import Geometry
 from .readout import DenseReadout
 from .segmentation import Segmentation
 from .transforms import Placement
@@ -25,26 +28,37 @@ def segment(predictor: Predictor) -> Segmentation:
         RuntimeError: no image was set.
         ModelError: the protocol has no closed structure.
     """
+    if not isinstance(predictor.readout, DenseReadout):
+        return outline(predictor.protocol, predictor.predict().landmarks.points, predictor.geometry)
     ready, placement = predictor.seen()
-    if isinstance(predictor.readout, DenseReadout):
-        regions = predictor.readout.regions
-        masks = masks_from_logits(split(ready[None])[0][0], placement)
-    else:
-        regions = _outlined(predictor)
-        masks = regions.masks(predictor.predict().landmarks.points, placement.source)
-    shown = [index for index, hull in enumerate(regions.hull) if not hull] or [0]
-    names, titles = (tuple(each[index] for index in shown) for each in (regions.names, regions.titles))
-    return Segmentation(names, titles, masks[shown], predictor.geometry)
+    return _shown(predictor.readout.regions, masks_from_logits(split(ready[None])[0][0], placement), predictor.geometry)
 
 
-def _outlined(predictor: Predictor) -> Regions:
-    regions = Regions.of(predictor.protocol)
-    if all(regions.hull):
+def outline(protocol: Protocol, points: Points, geometry: Geometry) -> Segmentation:
+    """The closed structures of a protocol as landmarks (K, 2), in pixels of the image, outline them.
+
+    Raises:
+        ModelError: the protocol has none.
+    """
+    if not outlines_anything(protocol):
         raise ModelError(
-            f"the protocol {predictor.protocol.name} has no closed structure of three landmarks or more, so that its "
+            f"the protocol {protocol.name} has no closed structure of three landmarks or more, so that its "
             "landmarks outline nothing; add one to its structures"
         )
-    return regions
+    regions = Regions.of(protocol)
+    return _shown(regions, regions.masks(points, geometry.size), geometry)
+
+
+def outlines_anything(protocol: Protocol) -> bool:
+    """Whether a protocol has a closed structure of three landmarks or more."""
+    return any(structure.closed and len(structure.landmarks) >= 3 for structure in protocol.structures)
+
+
+def _shown(regions: Regions, masks: NDArray[np.bool_], geometry: Geometry) -> Segmentation:
+    """Without the hull of all landmarks, where there is any other region."""
+    shown = [index for index, hull in enumerate(regions.hull) if not hull] or [0]
+    names, titles = (tuple(each[index] for index in shown) for each in (regions.names, regions.titles))
+    return Segmentation(names, titles, masks[shown], geometry)
 
 
 def uv_maps(predictor: Predictor) -> tuple[Regions, NDArray[np.float32]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
@@ -16,9 +17,13 @@ from .protocol import load_protocol
 
 
 def server_command(
-    studies: Path, protocol: str, models: Path, host: str, port: int, experiment: str, app: Path
+    studies: Path, protocol: str, models: Path, host: str, port: int, experiments: Mapping[str, str], app: Path
 ) -> tuple[list[str], dict[str, str]]:
     """The command that starts the server, and its environment.
+
+    Args:
+        experiments: what train tasks run by default, by setting: ``experiment``, ``interactive_experiment``,
+            ``segmentation_experiment``; the app's own where one is not given.
 
     Raises:
         ProtocolError: there is no such protocol, or it is not valid.
@@ -30,7 +35,7 @@ def server_command(
     if find_spec("monailabel") is None:
         raise ConfigError("MONAI Label is not installed; install landmarklabel[server]")
     app = _writable(app, models)
-    settings = {"protocol": protocol, "models": str(models.resolve()), "experiment": experiment}
+    settings = {"protocol": protocol, "models": str(models.resolve()), **experiments}
     command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app), "--studies", str(studies)]
     command += ["--host", host, "--port", str(port)]
     for name, value in settings.items():
@@ -62,6 +67,7 @@ landmarklabel: {protocol} at {address}  (the server is ready when it says 'Appli
   its pages:      {address}/
   its images:     curl -s '{address}/datastore/?output=all'
   landmarks:      curl -s -X POST '{address}/infer/landmarks?image={name}&output=json'
+  structures:     curl -s -X POST '{address}/infer/segmentation?image={name}&output=image' -o {name}.seg.nrrd
   as markups:     curl -s -X POST '{address}/infer/landmarks?image={name}&output=image' -o {name}.mrk.json
   a final label:  curl -s -X PUT '{address}/datastore/label?image={name}&tag=final' -F label=@{name}.mrk.json
   train:          curl -s -X POST '{address}/train/farnet' -H 'Content-Type: application/json' -d '{{}}'

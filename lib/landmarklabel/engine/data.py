@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from ..errors import DataError
@@ -17,11 +18,53 @@ from ..interaction.shape_prior import FEWEST_LABELS, ShapePrior
 from ..io.dataset import Case, LandmarkDataset
 from ..io.headers import read_geometry
 from ..io.splits import hold_out
+from ..landmarks import Points
+from ..protocol import Protocol
 from ..transforms import Placement
+from ..transforms.augmentation import UNKNOWN
 from ..transforms.intensity import place_radiograph
+from ..uvmaps import Regions
 from .config import ExperimentConfig, InputConfig
 
 Item = dict[str, torch.Tensor]
+
+
+class MaskReader:
+    """Reads label images as a network's maps have them.
+
+    Args:
+        protocol: of the label images.
+        regions: of the network.
+        stride: of its maps.
+    """
+
+    def __init__(self, protocol: Protocol, regions: Regions, stride: int) -> None:
+        self.protocol, self.regions, self._stride = protocol, regions, stride
+
+    def __call__(self, case: Case, placement: Placement) -> torch.Tensor:
+        """Masks (R, H / s, W / s) of a case, as :class:`TrainingImages` has them.
+
+        A structure of which a label image has no pixel is unknown: it may be that nobody has drawn it yet.
+        """
+        width, height = (side // self._stride for side in placement.target)
+        masks = np.full((len(self.regions), height, width), UNKNOWN, dtype=np.uint8)
+        drawn = case.structures(self.protocol)
+        if drawn is None:
+            return torch.from_numpy(masks)
+        (x, inside_x), (y, inside_y) = (self._nearest(placement, axis, masks.shape) for axis in (0, 1))
+        for mask, name, hull in zip(masks, self.regions.names, self.regions.hull, strict=True):
+            if not hull and name in drawn.names and drawn[name].any():
+                mask[:] = drawn[name][np.ix_(y, x)] & inside_y[:, None] & inside_x
+        return torch.from_numpy(masks)
+
+    def _nearest(
+        self, placement: Placement, axis: int, shape: tuple[int, ...]
+    ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Column (axis 0) or row of the image that is nearest to each of a map, and whether it lies on the image."""
+        centres = np.arange(shape[-1 - axis]) * self._stride + (self._stride - 1) / 2
+        at = np.rint(placement.points_back(np.stack([centres, centres], axis=1))[:, axis]).astype(np.intp)
+        length = placement.source[axis]
+        return at.clip(0, length - 1), (at >= 0) & (at < length)
 
 
 class TrainingImages(Dataset[Item]):
@@ -31,20 +74,29 @@ class TrainingImages(Dataset[Item]):
     ``unit`` (2,), by which a distance in input pixels becomes one in mm (in pixels of the original image where the
     spacing is unknown).
 
+    Where masks are wanted, ``masks`` (R, H / s, W / s) are bytes: 1 inside a region, 0 outside, 255 throughout a region
+    of which no label image says what is inside.
+
     Args:
         cases: labelled.
         config: of the input.
         progress: called after each image.
+        masks: reads the masks; None for none.
 
     Raises:
         ImageError: an image can't be read; names it.
+        LabelError: a label image does not fit any more.
     """
 
     def __init__(
-        self, cases: Sequence[Case], config: InputConfig, progress: Callable[[], object] | None = None
+        self,
+        cases: Sequence[Case],
+        config: InputConfig,
+        progress: Callable[[], object] | None = None,
+        masks: MaskReader | None = None,
     ) -> None:
         self.cases = tuple(cases)
-        self._config = config
+        self._config, self._masks = config, masks
         self._items: list[Item] = []
         self._known: list[bool] = []
         with ThreadPoolExecutor(max_workers=torch.get_num_threads()) as pool:
@@ -54,15 +106,23 @@ class TrainingImages(Dataset[Item]):
                     progress()
 
     def _read(self, case: Case) -> Item:
-        assert case.points is not None
         radiograph = case.radiograph()
         self._known.append(radiograph.spacing_known)
         placement = Placement(radiograph.size, self._config.size, self._config.fit)
+        points = self._points(case)
+        masks = {} if self._masks is None else {"masks": self._masks(case, placement)}
         return {
             "image": place_radiograph(radiograph, placement).half(),
-            "points": torch.from_numpy(placement.points(case.points)).float(),
+            "points": torch.from_numpy(placement.points(points)).float(),
             "unit": torch.tensor(radiograph.spacing, dtype=torch.float32) / torch.from_numpy(placement.scale).float(),
+            **masks,
         }
+
+    def _points(self, case: Case) -> Points:
+        if case.points is not None:
+            return case.points
+        assert self._masks is not None, "a case without landmarks has a label image"
+        return np.full((len(self._masks.protocol), 2), np.nan)
 
     @property
     def unit_name(self) -> str:
@@ -81,6 +141,8 @@ def training_and_validation(
 ) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
     """Cases to train on and to choose the best epoch by; no patient in both.
 
+    Those to train a network that segments on may have a label image and no landmarks; all others have landmarks.
+
     Raises:
         DataError: there are too few labelled images, or no such split.
     """
@@ -97,12 +159,28 @@ def training_and_validation(
             f"{dataset.name}: {len(usable)} usable labelled images are too few to train on; at least 2, of different "
             "patients, are needed"
         )
+    training += _only_drawn(dataset, config, {case.patient for case in validation})
     for cases, purpose in ((training, "train on"), (validation, "choose the best epoch by")):
         if not any(case.has_landmarks for case in cases):
             raise DataError(
                 f"{dataset.name}: none of the {len(cases)} images to {purpose} has a landmark that is placed"
             )
     return training, validation
+
+
+def _only_drawn(dataset: LandmarkDataset, config: ExperimentConfig, held_out: set[str]) -> tuple[Case, ...]:
+    """Cases with a label image and no landmarks, which a network that segments learns from, too."""
+    if config.network.name != "denseseg":
+        return ()
+    return tuple(
+        case
+        for case in dataset.cases
+        if case.points is None
+        and case.segmentation is not None
+        and case.patient not in held_out
+        and (config.include_suspicious or case.id not in dataset.suspicious)
+        and config.train_on in (None, case.split)
+    )
 
 
 def learn_shape(cases: Sequence[Case]) -> ShapePrior | None:

@@ -33,15 +33,16 @@ from ..losses import (
 )
 from ..metrics import summarize
 from ..modelfile import load_model, save_model
-from ..networks import DenseSeg, InteractiveNetwork, LandmarkNetwork, build_network
+from ..networks import DenseSeg, DenseSegConfig, InteractiveNetwork, LandmarkNetwork, build_network
 from ..predictor import pick_device, readout_of, require_protocol
 from ..transforms import Augmentation
 from ..transforms.intensity import to_network
+from ..uvmaps import Regions
 from .calibration import calibrate
 from .checkpoint import load_state, save_state
 from .clicks import TrainingClicks
 from .config import ExperimentConfig, OptimizerConfig
-from .data import Item, TrainingImages, describe_data, fit_input, learn_shape, training_and_validation
+from .data import Item, MaskReader, TrainingImages, describe_data, fit_input, learn_shape, training_and_validation
 from .metric import RadialError
 from .precision import Precision
 from .progress import Progress
@@ -143,17 +144,27 @@ class Trainer:
 
     def _prepare_data(self) -> None:
         training, validation = self.training_cases, self.validation_cases
+        masks = self._mask_reader()
         with self.progress.reading(len(training) + len(validation)) as advance:
-            self.training = TrainingImages(training, self.config.input, advance)
+            self.training = TrainingImages(training, self.config.input, advance, masks)
             self.validation = TrainingImages(validation, self.config.input, advance)
         self.shape = learn_shape(training)
-        self.augmentation = Augmentation(self.config.augmentation, self.dataset.protocol)
+        self.augmentation = Augmentation(
+            self.config.augmentation, self.dataset.protocol, masks.regions if masks else None
+        )
         self.generator = torch.Generator()
         # Orders of epochs come from the sampler's own seed and epoch, on one device as on several.
         sampler: DistributedSampler[Item] = DistributedSampler(
             self.training, idist.get_world_size(), idist.get_rank(), shuffle=True, seed=self.config.seed
         )
         self.loader = DataLoader(self.training, self.config.batch_size, sampler=sampler)
+
+    def _mask_reader(self) -> MaskReader | None:
+        """What reads label images; None where there are none, or the network does not segment."""
+        network, protocol = self.config.network, self.dataset.protocol
+        if not isinstance(network, DenseSegConfig) or not any(case.segmentation for case in self.training_cases):
+            return None
+        return MaskReader(protocol, Regions.of(protocol, network.structures), network.stride)
 
     def _prepare_network(self) -> None:
         self.network = self._initial_network().place(self.device)
@@ -180,7 +191,9 @@ class Trainer:
         return TrainingLoss(HeatmapLoss(self.config.loss, self.network.strides), self._morphology_loss())
 
     def _training_points(self) -> torch.Tensor:
-        return torch.stack([self.training[index]["points"] for index in range(len(self.training))])
+        """(N, K, 2) of the images with landmarks."""
+        cases = enumerate(self.training.cases)
+        return torch.stack([self.training[index]["points"] for index, case in cases if case.points is not None])
 
     def _morphology_loss(self) -> MorphologyLoss | None:
         config = self.config.morphology
@@ -274,9 +287,10 @@ class Trainer:
     def _training_batch(self, batch: Item, device: torch.device, non_blocking: bool, **_: Any) -> Batch:
         images = batch["image"].to(device, non_blocking=non_blocking).float()
         points, unit = (batch[name].to(device, non_blocking=non_blocking) for name in ("points", "unit"))
-        images, points = self.augmentation(images, points, self.generator)
+        masks = batch["masks"].to(device, non_blocking=non_blocking) if "masks" in batch else None
+        images, points, masks = self.augmentation.vary(images, points, masks, self.generator)
         inputs = self._inputs(images)
-        targets = (points, unit)
+        targets = (points, unit) if masks is None else (points, unit, masks)
         if not isinstance(self.network, InteractiveNetwork):
             return inputs, targets
         with self.precision.autocast():

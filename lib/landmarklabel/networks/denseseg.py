@@ -56,6 +56,11 @@ class DenseSegConfig(BaseModel):
         """Of which height and width of the input must be."""
         return 2 ** (len(self.channels) - 1) if self.backbone is None else 32
 
+    @property
+    def stride(self) -> int:
+        """Of the maps."""
+        return 1 if self.backbone is None else 2
+
 
 class DenseSeg(LandmarkNetwork):
     """Logits of R regions and their uv-maps, as one tensor (B, 3 R, H / s, W / s); see :func:`split`.
@@ -69,11 +74,11 @@ class DenseSeg(LandmarkNetwork):
         self.coordinates = config.coordinates
         count = len(self.regions)
         if config.backbone is None:
-            self.strides, self.normalisation = (1,), SYMMETRIC
+            self.strides, self.normalisation = (config.stride,), SYMMETRIC
             self.trunk: nn.Module = _Grey(feature_unet(config.channels, config.residual_units, config.features))
             head: Callable[[int, int], nn.Sequential] = residual_head
         else:
-            self.strides, self.memory_format = (2,), torch.channels_last
+            self.strides, self.memory_format = (config.stride,), torch.channels_last
             self.trunk, head = _Aggregated(config.backbone, config.pretrained, 4 * config.features), heatmap_head
         self.segmentation, self.mapping = head(config.features, count), head(config.features, 2 * count)
         self.template: torch.Tensor

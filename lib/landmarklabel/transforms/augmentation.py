@@ -12,6 +12,10 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..protocol import Protocol
+from ..uvmaps import Regions
+
+#: In masks: nobody says what is inside this region.
+UNKNOWN = 255
 
 
 class AugmentationConfig(BaseModel):
@@ -55,12 +59,15 @@ class Augmentation:
     Args:
         config: how much to vary.
         protocol: decides whether, and how, a flip changes the labels.
+        regions: whose masks are varied, too; None if none are.
     """
 
-    def __init__(self, config: AugmentationConfig, protocol: Protocol) -> None:
+    def __init__(self, config: AugmentationConfig, protocol: Protocol, regions: Regions | None = None) -> None:
         self.config = config
         order = protocol.flip_order if config.flip else None
         self.flip_order = None if order is None else torch.from_numpy(order)
+        places = None if regions is None else regions.flip_order
+        self.region_order = None if places is None else torch.from_numpy(places)
 
     def __call__(
         self, images: torch.Tensor, points: torch.Tensor, generator: torch.Generator
@@ -75,12 +82,27 @@ class Augmentation:
         Returns:
             images and points, varied together.
         """
+        images, points, _ = self.vary(images, points, None, generator)
+        return images, points
+
+    def vary(
+        self, images: torch.Tensor, points: torch.Tensor, masks: torch.Tensor | None, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """The same with masks (B, R, H / s, W / s), bytes: 1 inside a region, 0 outside, 255 throughout one unknown."""
         matrices, flipped = self._draw_geometry(len(images), images.shape[-2:], generator)
+        if masks is not None:
+            masks = warp_masks(masks, matrices.to(masks.device), images.shape[-1] // masks.shape[-1])
+            masks = self._exchanged(masks, flipped.to(masks.device)[:, None, None, None])
         images = warp(images, matrices.to(images.device))
         points = transform_points(points, matrices.to(points.device))
         if self.flip_order is not None:
             points = torch.where(flipped.to(points.device)[:, None, None], points[:, self.flip_order], points)
-        return self._vary_intensity(images, generator), points
+        return self._vary_intensity(images, generator), points, masks
+
+    def _exchanged(self, masks: torch.Tensor, flipped: torch.Tensor) -> torch.Tensor:
+        """Each region of a mirrored image in its own place; unknown where it is not clear which that is."""
+        mirrored = torch.full_like(masks, UNKNOWN) if self.region_order is None else masks[:, self.region_order]
+        return torch.where(flipped, mirrored, masks)
 
     def _draw_geometry(
         self, count: int, shape: tuple[int, int] | torch.Size, generator: torch.Generator
@@ -141,10 +163,29 @@ def warp(images: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
 
     Bilinear; what comes from outside repeats the border.
     """
-    height, width = images.shape[-2:]
+    grid = _grid(images.shape[-2:], matrices, images.dtype)
+    return F.grid_sample(images[:, None], grid, mode="bilinear", padding_mode="border", align_corners=False)[:, 0]
+
+
+def warp_masks(masks: torch.Tensor, matrices: torch.Tensor, stride: int = 1) -> torch.Tensor:
+    """Masks (B, R, H, W), bytes, by affine matrices (B, 2, 3) of images that are ``stride`` times as large.
+
+    Nearest pixel; what comes from outside is outside. An unknown region stays unknown.
+    """
+    centre = (stride - 1) / 2  # of a mask's first pixel, in pixels of the image
+    offset = matrices[:, :, :2].sum(dim=2) * centre + matrices[:, :, 2] - centre
+    own = torch.cat([matrices[:, :, :2], offset[:, :, None] / stride], dim=2)
+    inside = (masks == 1).float()
+    warped = F.grid_sample(inside, _grid(masks.shape[-2:], own, inside.dtype), mode="nearest", align_corners=False)
+    unknown = (masks == UNKNOWN).flatten(2).any(dim=2)[:, :, None, None]
+    return warped.byte().masked_fill(unknown, UNKNOWN)
+
+
+def _grid(size: torch.Size, matrices: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Where each pixel (H, W) of a result comes from, as ``grid_sample`` wants it."""
+    height, width = size
     # affine_grid wants the way back, in units where the image's outline is [-1, 1].
     unit = matrices.new_tensor([[2 / width, 0, 1 / width - 1], [0, 2 / height, 1 / height - 1], [0, 0, 1]])
     last = matrices.new_tensor([0.0, 0.0, 1.0]).expand(len(matrices), 1, 3)
     back = unit @ torch.linalg.inv(torch.cat([matrices, last], dim=1)) @ torch.linalg.inv(unit)
-    grid = F.affine_grid(back[:, :2].to(images.dtype), [len(images), 1, height, width], align_corners=False)
-    return F.grid_sample(images[:, None], grid, mode="bilinear", padding_mode="border", align_corners=False)[:, 0]
+    return F.affine_grid(back[:, :2].to(dtype), [len(matrices), 1, height, width], align_corners=False)
