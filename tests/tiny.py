@@ -107,3 +107,17 @@ def interactive_config(**changes: object) -> ExperimentConfig:
             **changes,
         }
     )
+
+
+def denseseg_config(**changes: object) -> ExperimentConfig:
+    """A run of a network with uv-maps, of seconds as well."""
+    return config(
+        **{
+            "network": {"name": "denseseg", "channels": [8, 16, 32], "features": 8},
+            "dense": {"positive": 0.5},
+            "optimizer": {"learning_rate": 5e-3, "schedule": "cosine"},
+            "method": "tiny_denseseg",
+            "epochs": 16,
+            **changes,
+        }
+    )

@@ -110,6 +110,12 @@ class Server:
         assert response.status_code == 200, response.text
         return response.json()
 
+    def segment(self, image: str, **params: Any) -> Any:
+        """JSON of the structures and landmarks of an image."""
+        response = self("POST", f"/infer/segmentation?image={image}&output=json", data={"params": json.dumps(params)})
+        assert response.status_code == 200, response.text
+        return response.json()
+
     def train(self, task: str = "farnet", **params: Any) -> dict[str, Any]:
         """Train, wait until the task has ended, and give the statistics of /info/."""
         submitted = self("POST", f"/train/{task}", json=params)
@@ -135,7 +141,12 @@ def free_port() -> int:
 def prepare(folder: Path, protocol: Protocol, images: int = 26, labelled: int | None = 24, **conf: str) -> Server:
     """A server, not started, over images of the small protocol, whose training takes seconds."""
     folder.mkdir(exist_ok=True)
-    for name, config in (("tiny", tiny.config()), ("interactive", tiny.interactive_config())):
+    configs = {
+        "tiny": tiny.config(),
+        "interactive": tiny.interactive_config(),
+        "denseseg": tiny.denseseg_config(),
+    }
+    for name, config in configs.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
     definition = protocol.model_dump(mode="json")
     (folder / "triangle.yaml").write_text(yaml.safe_dump(definition))
@@ -143,6 +154,7 @@ def prepare(folder: Path, protocol: Protocol, images: int = 26, labelled: int | 
     files = {
         "protocol": "triangle.yaml", "models": "models",
         "experiment": "tiny.yaml", "interactive_experiment": "interactive.yaml",
+        "segmentation_experiment": "denseseg.yaml",
     }  # fmt: skip
     settings = {name: str(folder / file) for name, file in files.items()}
     return Server(folder, studies, {**settings, **conf})

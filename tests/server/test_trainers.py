@@ -2,6 +2,7 @@
 
 import math
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ sys.path.insert(0, str(resource("MonaiLabelApp")))
 
 from models import PublishedModel
 from trainers.base import Comparison, NetworkTrainTask, Workplace, _as_trained
+from trainers.denseseg import DenseSegTrainTask
 from trainers.farnet import FarnetTrainTask
 from trainers.interactive import InteractiveTrainTask
 
@@ -29,17 +31,20 @@ def task(folder: Path, protocol: Protocol, name: str, experiment: str) -> Networ
     place = Workplace(folder / "studies", protocol.name, folder / "runs")
     if name == "farnet":
         return FarnetTrainTask(landmarks, place, experiment)
+    if name == "denseseg":
+        return DenseSegTrainTask(PublishedModel(folder, protocol, "segmentation", name), place, experiment)
     return InteractiveTrainTask(PublishedModel(folder, protocol, "refine", name), landmarks, place, experiment)
 
 
 def test_each_task_offers_its_own_experiments(tmp_path: Path, triangle: Protocol) -> None:
-    offered = {
-        name: task(tmp_path, triangle, name, f"{name}_light").config()["config"] for name in ("farnet", "interactive")
-    }
+    names = ("farnet", "interactive", "denseseg")
+    offered = {name: task(tmp_path, triangle, name, f"{name}_light").config()["config"] for name in names}
     assert offered["farnet"][0] == "farnet_light"
     assert offered["interactive"][0] == "interactive_light"
     assert {"interactive_aasce", "interactive_ritm"} < set(offered["interactive"])
-    assert not set(offered["farnet"]) & set(offered["interactive"])
+    assert offered["denseseg"][0] == "denseseg_light"
+    for one, other in combinations(names, 2):
+        assert not set(offered[one]) & set(offered[other])
 
 
 def test_a_network_of_the_other_task_is_refused(tmp_path: Path, triangle: Protocol) -> None:
@@ -47,6 +52,18 @@ def test_a_network_of_the_other_task_is_refused(tmp_path: Path, triangle: Protoc
         task(tmp_path, triangle, "farnet", "interactive_light")
     with pytest.raises(ConfigError, match="farnet_light has the network farnet, .* 'interactive' is not for"):
         task(tmp_path, triangle, "interactive", "farnet_light")
+    with pytest.raises(ConfigError, match="denseseg_light has the network denseseg, .* 'farnet' is not for"):
+        task(tmp_path, triangle, "farnet", "denseseg_light")
+    with pytest.raises(ConfigError, match="denseseg_light has the network denseseg, .* 'interactive' is not for"):
+        task(tmp_path, triangle, "interactive", "denseseg_light")
+    with pytest.raises(ConfigError, match="heatreg_light has the network heatreg, .* 'denseseg' is not for"):
+        task(tmp_path, triangle, "denseseg", "heatreg_light")
+
+
+def test_structures_that_are_not_there_are_said_before_training(tmp_path: Path, triangle: Protocol) -> None:
+    config = tiny.denseseg_config(network={"name": "denseseg", "structures": ["knee"]})
+    with pytest.raises(ConfigError, match="knee can't be segmented in triangle"):
+        task(tmp_path, triangle, "denseseg", "denseseg_light").check(config, tiny.dataset(tmp_path, triangle, 2))
 
 
 def test_an_interactive_network_needs_labels_for_the_shape(tmp_path: Path, triangle: Protocol) -> None:
