@@ -25,8 +25,8 @@ class DenseLossConfig(BaseModel):
         mapping: of the uv-maps, half for all pixels and half at the landmarks.
         variation: of the total variation of the uv-maps.
         dense: whether all pixels are told their uv; False for the landmarks alone (the paper's ablation "sparse").
-        location: of the cross-entropy over the pixels of an image, by which each structure is somewhere and nowhere else;
-            0 as published. Where many structures look alike, as vertebrae do, it tells them apart far sooner.
+        location: of the cross-entropy over the pixels of an image, by which each structure is somewhere and nowhere
+            else; 0 as published. Where many structures look alike, as vertebrae do, it tells them apart far sooner.
         positive: power to which the ratio of pixels outside to pixels inside a structure is taken, as what a pixel
             inside counts; 1 as published, 0 for no weights.
     """
