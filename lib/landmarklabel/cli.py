@@ -16,9 +16,9 @@ import yaml
 
 from .cli_boneage import app as bone_age
 from .cli_evaluate import evaluate
-from .cli_options import Device, PrecisionOption, ProtocolOption, Source, bar, say_suspicious
+from .cli_options import Device, ProtocolOption, Source, bar, say_suspicious
+from .cli_predict import carry, predict
 from .errors import ConfigError, LandmarkLabelError
-from .files import storage_errors
 
 # PyTorch and MONAI take seconds to import: each command imports what it needs when it runs.
 
@@ -136,37 +136,8 @@ def train(
 
 
 app.command()(evaluate)
-
-
-@app.command()
-def predict(
-    model: Annotated[Path, typer.Argument(help="Model file.")],
-    images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
-    out: Annotated[Path, typer.Option(help="Folder for the .mrk.json files.")],
-    overlay: Annotated[bool, typer.Option(help="Also write a picture with the landmarks.")] = False,
-    device: Device = "auto",
-    precision: PrecisionOption = "fp32",
-) -> None:
-    """Landmarks of images, as markups that 3D Slicer opens.
-
-    Example: landmarklabel predict runs/light/model.safetensors x.dcm folder/ --out predictions
-    """
-    from .engine.prediction import predict_files
-    from .precision import as_precision
-    from .predictor import Predictor
-
-    with storage_errors(out / "markups", "predictions"):
-        out.mkdir(parents=True, exist_ok=True)
-    failed = 0
-    predictor = Predictor.load(model, device, precision=as_precision(precision))
-    for path, problem in predict_files(predictor, images, out, overlay):
-        if problem is None:
-            typer.echo(path)
-        else:
-            failed += 1
-            typer.echo(f"error: {problem}", err=True)
-    if failed:
-        raise typer.Exit(2)
+app.command()(predict)
+app.command()(carry)
 
 
 @app.command()
