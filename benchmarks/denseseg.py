@@ -41,6 +41,8 @@ from landmarklabel.radiograph import Radiograph
 from landmarklabel.segmenting import dense_readout
 
 _CLICKS = 5
+#: Where the protocol closes no structure: those whose landmarks have an area.
+_STRUCTURES = {"isbi2015": ("maxilla", "mandible")}
 _REACHES = (0.25, 0.5, 1.0)
 
 
@@ -60,14 +62,14 @@ def evaluate_all(arguments: argparse.Namespace) -> None:
     found: dict[str, Any] = {}
     for name, predictor in _models(arguments.work, parts).items():
         landmarks = evaluate(predictor, parts.test)
-        structures = evaluate_segmentation(predictor, parts.test)
+        structures = evaluate_segmentation(predictor, parts.test, structures=_STRUCTURES.get(parts.layout))
         found[name] = {
             "landmarks": {
                 **landmarks.summary().as_dict(),
                 "mse_fraction": landmarks.figures()["mse_fraction"],
                 "unit": landmarks.unit,
             },
-            "structures": structures.figures(),
+            "structures": {key: value for key, value in structures.figures().items() if key != "by_image"},
             "validation": yaml.safe_load((arguments.work / name / "training.json").read_text())["validation"],
         }
         overall = found[name]["structures"]["overall"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -17,10 +19,13 @@ from .transforms import Placement
 from .uvmaps import Regions
 
 
-def segment(predictor: Predictor) -> Segmentation:
+def segment(predictor: Predictor, structures: Sequence[str] | None = None) -> Segmentation:
     """The structures of the image that was set: as the network segments them, or as its landmarks outline them.
 
     The hull of all landmarks, which DenseSeg needs for those in no structure, is left out where there is any other.
+
+    Args:
+        structures: which landmarks outline; None for all closed ones. A network that segments has its own.
 
     Raises:
         RuntimeError: no image was set.
@@ -31,15 +36,21 @@ def segment(predictor: Predictor) -> Segmentation:
         regions = predictor.readout.regions
         masks = masks_from_logits(split(ready[None])[0][0], placement, predictor.readout.stride)
     else:
-        regions = _outlined(predictor)
+        regions = outlined(predictor, structures)
         masks = regions.masks(predictor.predict().landmarks.points, placement.source)
     shown = [index for index, hull in enumerate(regions.hull) if not hull] or [0]
     names, titles = (tuple(each[index] for index in shown) for each in (regions.names, regions.titles))
     return Segmentation(names, titles, masks[shown], predictor.geometry)
 
 
-def _outlined(predictor: Predictor) -> Regions:
-    regions = Regions.of(predictor.protocol)
+def outlined(predictor: Predictor, structures: Sequence[str] | None = None) -> Regions:
+    """What landmarks outline: the closed structures of the protocol, or those named.
+
+    Raises:
+        ModelError: there is none.
+        ConfigError: one of those named does not exist, or has no area.
+    """
+    regions = Regions.of(predictor.protocol, structures)
     if all(regions.hull):
         raise ModelError(
             f"the protocol {predictor.protocol.name} has no closed structure of three landmarks or more, so that its "
