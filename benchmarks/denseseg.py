@@ -29,11 +29,11 @@ from common import read, write
 from dense.data import fewer, left_out, read_parts
 from dense.landmarks import experiment
 from dense.warp import Warped
-from landmarklabel.engine.segmentation_evaluation import evaluate_segmentation
 
 from landmarklabel.engine.data import learn_shape
 from landmarklabel.engine.evaluation import evaluate
 from landmarklabel.engine.interaction import Refiners, by_network, by_posterior, evaluate_clicks
+from landmarklabel.engine.segmentation_evaluation import evaluate_segmentation
 from landmarklabel.errors import LandmarkLabelError
 from landmarklabel.interaction.refiners import Refiner, Unmoved
 from landmarklabel.predictor import Predictor
