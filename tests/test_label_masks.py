@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tiny
@@ -56,6 +56,7 @@ def agree(masks: np.ndarray, points: np.ndarray, regions: Regions, size: tuple[i
         assert wanted.any()
 
 
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), stride=st.sampled_from([1, 2]))
 def test_masks_move_as_the_points_do(seed: int, stride: int) -> None:
     """Rotated, scaled, stretched, shifted and mirrored: of the moved points, the regions in their mirrored places."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from landmarklabel.engine.config import ExperimentConfig
 from landmarklabel.io.dataset import Case, LandmarkDataset
 from landmarklabel.landmarks import LandmarkSet, Status
 from landmarklabel.markups import write_markups
+from landmarklabel.modelfile import save_model
+from landmarklabel.networks import DenseSeg, build_network
 from landmarklabel.protocol import Protocol
 from landmarklabel.radiograph import Geometry
 from landmarklabel.transforms import AugmentationConfig
@@ -110,14 +113,24 @@ def interactive_config(**changes: object) -> ExperimentConfig:
 
 
 def denseseg_config(**changes: object) -> ExperimentConfig:
-    """A run of a network with uv-maps, of seconds as well."""
+    """A run of a network with masks and uv-maps, of seconds as well."""
     return config(
         **{
             "network": {"name": "denseseg", "channels": [8, 16, 32], "features": 8},
             "dense": {"positive": 0.5},
-            "optimizer": {"learning_rate": 5e-3, "schedule": "cosine"},
             "method": "tiny_denseseg",
             "epochs": 16,
+            "optimizer": {"learning_rate": 5e-3, "schedule": "cosine"},
             **changes,
         }
     )
+
+
+def untrained_model(path: Path, protocol: Protocol, config: ExperimentConfig, seed: int = 0) -> Path:
+    """A model file with fresh weights: it answers at once, anywhere. With uv-maps, it knows the mean triangle."""
+    torch.manual_seed(seed)
+    network = build_network(config.network, protocol)
+    if isinstance(network, DenseSeg):
+        network.learn_template(torch.from_numpy(np.stack([triangle_image(seed)[1] for seed in range(5)])))
+    save_model(path, network, config, protocol, {}, {})
+    return path

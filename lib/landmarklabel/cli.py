@@ -8,28 +8,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 import yaml
 
 from .cli_boneage import app as bone_age
-from .errors import ConfigError, LandmarkLabelError, listed
-from .files import atomic_write, require_place, storage_errors, to_json
-from .yamlfile import validate
+from .cli_evaluate import evaluate
+from .cli_options import Device, ProtocolOption, Source, bar, say_suspicious
+from .cli_predict import carry, predict
+from .errors import ConfigError, LandmarkLabelError
 
 # PyTorch and MONAI take seconds to import: each command imports what it needs when it runs.
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from .engine.evaluation import Evaluation
-    from .engine.interaction import ClickEvaluation
-    from .heatmaps import DecoderConfig
-    from .io.dataset import Case, LandmarkDataset
-    from .predictor import Predictor
 
 app = typer.Typer(
     help="Anatomical landmarks on radiographs.",
@@ -39,13 +30,6 @@ app = typer.Typer(
 )
 
 app.add_typer(bone_age, name="bone-age")
-
-Source = Annotated[str, typer.Option("--data", help="LAYOUT:DIR; layouts: isbi2015, aasce, jsrt, hand, graz, studies.")]
-ProtocolOption = Annotated[str | None, typer.Option(help="Protocol, by name or YAML file; needed for studies:DIR.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-PrecisionOption = Annotated[
-    str, typer.Option("--precision", help="fp32, fp16, bf16, or auto: fp16 where the device is made for it.")
-]
 
 
 @app.command()
@@ -116,9 +100,9 @@ def import_(
     from .io.importing import import_dataset
 
     dataset = read_dataset(f"{layout}:{folder}", protocol)
-    advance = _bar("importing")
+    advance = bar("importing")
     report = import_dataset(dataset, studies, split, include_suspicious, progress=lambda *_: advance())
-    _say_suspicious(dataset)
+    say_suspicious(dataset)
     typer.echo(str(report))
 
 
@@ -145,115 +129,15 @@ def train(
         from .engine.trainer import train as run
 
         dataset = read_dataset(data, protocol)
-        _say_suspicious(dataset)
+        say_suspicious(dataset)
         result = run(settings, dataset, out, device=device, start_from=start_from)
     unit = "" if "val_mre" not in result.metrics else f", validation MRE {result.metrics['val_mre']:.3f}"
     typer.echo(f"{result.model}: best epoch {result.best_epoch} of {result.epochs}{unit}")
 
 
-@app.command()
-def evaluate(
-    model: Annotated[Path, typer.Argument(help="Model file.")],
-    data: Source,
-    split: Annotated[
-        str | None, typer.Option(help="Split of the layout; default: the one its config tests on.")
-    ] = None,
-    protocol: ProtocolOption = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write every figure to this file.")] = None,
-    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write a row for each landmark of each image.")] = None,
-    plot: Annotated[
-        Path | None, typer.Option(help="Write a picture: error curves, best, median and worst image.")
-    ] = None,
-    decoder: Annotated[str | None, typer.Option(help="maximum, soft_argmax, local_soft_argmax or dark.")] = None,
-    include_suspicious: Annotated[bool, typer.Option(help="Evaluate also where the label looks wrong.")] = False,
-    clicks: Annotated[int, typer.Option(min=0, help="Let a simulated reader correct so many landmarks, too.")] = 0,
-    order: Annotated[str, typer.Option(help="What the reader corrects next: oracle, model or random.")] = "oracle",
-    noise: Annotated[float, typer.Option(min=0, help="Deviation of the reader's clicks, in mm (px if unknown).")] = 0,
-    target: Annotated[list[float] | None, typer.Option(help="Error to be reached by clicks; default: radii.")] = None,
-    refiner: Annotated[
-        str, typer.Option(help="What follows clicks: posterior (maps and shape of labels), or the network alone.")
-    ] = "posterior",
-    click_plot: Annotated[
-        Path | None, typer.Option(help="Write a picture: error by clicks, NoC and FR by target, and by hand.")
-    ] = None,
-    device: Device = "auto",
-    precision: PrecisionOption = "fp32",
-) -> None:
-    """Compare a model's predictions with true landmarks.
-
-    Example: landmarklabel evaluate runs/light/model.safetensors --data isbi2015:data/isbi2015 --split test1
-
-    With a reader who corrects ten landmarks: --clicks 10 --target 2 --click-plot clicks.png
-    """
-    from .engine.evaluation import evaluate as run
-    from .engine.evaluation_report import leaked, print_table, report, write_csv
-    from .io.dataset import read_dataset
-    from .modelfile import read_header
-    from .precision import as_precision
-    from .predictor import Predictor, require_protocol
-
-    _require_click_options(clicks, order, refiner, click_plot)
-    for output in filter(None, (json_file, csv_file, plot, click_plot)):
-        require_place(output)
-    header = read_header(model)
-    decoder_config = _decoder(decoder, header.config.decoder)
-    predictor = Predictor.load(model, device, decoder_config, precision=as_precision(precision))
-    dataset = read_dataset(data, protocol or header.protocol)
-    require_protocol(header, dataset.protocol, model.name)
-    chosen = split if split is not None else header.config.test_on
-    if split is None and chosen not in {case.split for case in dataset.cases}:
-        chosen = None  # a split of the data that the model was made for, not of these
-    cases = _cases(dataset, chosen, include_suspicious)
-    evaluation = run(predictor, cases, progress=_bar("evaluating", len(cases)))
-    unseen = ~leaked(cases, header)
-    without_leaks = evaluation.subset(unseen)
-    print_table(evaluation, without_leaks)
-    by_clicks: dict[str, Any] = {}
-    if clicks:
-        revised = _revised(predictor, cases, clicks, order, noise, refiner)
-        targets = target or predictor.protocol.radii
-        by_clicks = _click_figures(revised, unseen, targets)
-        by_clicks["clicks"] |= {"order": order, "noise": noise, "refiner": refiner, **_weighing(predictor, refiner)}
-        if click_plot:
-            _plot_clicks(revised, click_plot, max(targets), f"{header.config.method}, {order} order")
-    if json_file:
-        content = report(evaluation, without_leaks, dataset, chosen, header, predictor.decoder) | by_clicks
-        atomic_write(json_file, to_json(content))
-    if csv_file:
-        write_csv(evaluation, csv_file)
-    if plot:
-        _plot(evaluation, cases, plot, f"{header.config.method} on {dataset.name} {chosen or ''}")
-
-
-@app.command()
-def predict(
-    model: Annotated[Path, typer.Argument(help="Model file.")],
-    images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
-    out: Annotated[Path, typer.Option(help="Folder for the .mrk.json files.")],
-    overlay: Annotated[bool, typer.Option(help="Also write a picture with the landmarks.")] = False,
-    device: Device = "auto",
-    precision: PrecisionOption = "fp32",
-) -> None:
-    """Landmarks of images, as markups that 3D Slicer opens.
-
-    Example: landmarklabel predict runs/light/model.safetensors x.dcm folder/ --out predictions
-    """
-    from .engine.prediction import predict_files
-    from .precision import as_precision
-    from .predictor import Predictor
-
-    with storage_errors(out / "markups", "predictions"):
-        out.mkdir(parents=True, exist_ok=True)
-    failed = 0
-    predictor = Predictor.load(model, device, precision=as_precision(precision))
-    for path, problem in predict_files(predictor, images, out, overlay):
-        if problem is None:
-            typer.echo(path)
-        else:
-            failed += 1
-            typer.echo(f"error: {problem}", err=True)
-    if failed:
-        raise typer.Exit(2)
+app.command()(evaluate)
+app.command()(predict)
+app.command()(carry)
 
 
 @app.command()
@@ -309,88 +193,6 @@ def _change(text: str) -> tuple[str, Any]:
         return key, yaml.safe_load(value)
     except yaml.YAMLError:
         raise ConfigError(f"--set {text}: the value is not a number, a word or a list as YAML has them") from None
-
-
-def _decoder(method: str | None, own: DecoderConfig) -> DecoderConfig:
-    changes = {} if method is None else {"method": method}
-    return validate({**own.model_dump(), **changes}, type(own), ConfigError, "--decoder")
-
-
-def _cases(dataset: LandmarkDataset, split: str | None, include_suspicious: bool) -> tuple[Case, ...]:
-    from .engine.data import of_split
-
-    usable = dataset.labelled() if include_suspicious else dataset.trustworthy()
-    return tuple(case for case in of_split(usable, split, dataset) if case.has_landmarks)
-
-
-def _require_click_options(clicks: int, order: str, refiner: str, click_plot: Path | None) -> None:
-    """Before long work."""
-    from .interaction.simulation import ORDERS
-
-    if order not in ORDERS:
-        raise ConfigError(f"--order {order}: expected one of {listed(ORDERS)}")
-    if refiner not in ("posterior", "network"):
-        raise ConfigError(f"--refiner {refiner}: expected posterior or network")
-    if click_plot and not clicks:
-        raise ConfigError("--click-plot: there is nothing to draw without --clicks N")
-
-
-def _revised(
-    predictor: Predictor, cases: tuple[Case, ...], clicks: int, order: str, noise: float, refiner: str
-) -> ClickEvaluation:
-    from .engine.interaction import by_network, by_posterior, evaluate_clicks
-
-    if refiner == "network":
-        refiners = by_network(predictor)
-    elif predictor.shape is None:
-        raise ConfigError("--clicks: the model does not hold the shape of its training labels; train it again")
-    else:
-        refiners = by_posterior(predictor, predictor.shape, predictor.config.posterior)
-    return evaluate_clicks(cases, refiners, clicks, order, noise, progress=_bar("clicking", len(cases)))
-
-
-def _click_figures(
-    revised: ClickEvaluation, unseen: NDArray[np.bool_], targets: Sequence[float]
-) -> dict[str, dict[str, Any]]:
-    """Figures by the number of clicks, printed and for JSON."""
-    from .engine.click_report import curves, figures, print_clicks
-
-    found = figures(revised, targets)
-    print_clicks(found)
-    if not unseen.all() and unseen.any():
-        without = revised.subset(unseen)
-        found["without_leaked"] = {"images": len(without.ids), "refined": curves(without.by_clicks, targets)}
-    return {"clicks": found}
-
-
-def _weighing(predictor: Predictor, refiner: str) -> dict[str, Any]:
-    return {"posterior": predictor.config.posterior.model_dump()} if refiner == "posterior" else {}
-
-
-def _plot_clicks(revised: ClickEvaluation, path: Path, target: float, title: str) -> None:
-    from .engine.click_plots import Curves, plot_clicks
-
-    curves = {"refined": Curves(revised.by_clicks, revised.manual)}
-    plot_clicks(curves, path, revised.unit, 1.2 * target, title)
-
-
-def _bar(what: str, total: int | None = None) -> Callable[[], object]:
-    from tqdm import tqdm
-
-    return tqdm(desc=what, total=total, unit="image", disable=None, leave=False).update
-
-
-def _say_suspicious(dataset: LandmarkDataset) -> None:
-    if dataset.suspicious:
-        typer.echo(f"{len(dataset.suspicious)} labels can't be right, or can't be read, and are left out:", err=True)
-        for name, reasons in dataset.suspicious.items():
-            typer.echo(f"  {name}: {listed(reasons, 3)}", err=True)
-
-
-def _plot(evaluation: Evaluation, cases: tuple[Case, ...], path: Path, title: str) -> None:
-    from .engine.evaluation_plots import plot_evaluation
-
-    plot_evaluation(evaluation, cases, path, title)
 
 
 def main(arguments: list[str] | None = None) -> None:

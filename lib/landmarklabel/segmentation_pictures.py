@@ -74,11 +74,22 @@ def draw_segmentation(picture: Image.Image, masks: NDArray[np.bool_], scale: flo
     for index, mask in enumerate(masks):
         fill = Image.fromarray(np.where(_enlarged_as(picture, mask, scale), round(255 * _FILL), 0).astype(np.uint8))
         picture.paste(colour(index), (0, 0), fill)
+    draw_outlines(picture, masks, scale, [colour(index) for index in range(len(masks))], line)
+
+
+def draw_outlines(
+    picture: Image.Image,
+    masks: NDArray[np.bool_],
+    scale: float,
+    colours: Sequence[tuple[int, int, int]],
+    line: int = 2,
+) -> None:
+    """Outline masks (R, H, W) of the image that the picture enlarges, each in its colour."""
     draw = ImageDraw.Draw(picture)
-    for index, mask in enumerate(masks):
+    for mask, shade in zip(masks, colours, strict=True):
         for contour in find_contours(np.pad(mask, 1).astype(np.float32), 0.5):
             corners = (contour[:, ::-1] - 1 + 0.5) * scale - 0.5
-            draw.line([tuple(corner) for corner in corners], fill=colour(index), width=line, joint="curve")
+            draw.line([tuple(corner) for corner in corners], fill=shade, width=line, joint="curve")
 
 
 def _enlarged_as(picture: Image.Image, pixels: NDArray[Any], scale: float) -> NDArray[Any]:

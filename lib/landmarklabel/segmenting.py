@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from .errors import ModelError
+from .heatmaps import from_map
 from .landmarks import Points
 from .networks.denseseg import split
 from .predictor import Predictor
@@ -19,34 +22,51 @@ from .transforms import Placement
 from .uvmaps import Regions
 
 
-def segment(predictor: Predictor) -> Segmentation:
+def segment(predictor: Predictor, structures: Sequence[str] | None = None) -> Segmentation:
     """The structures of the image that was set: as the network segments them, or as its landmarks outline them.
 
     The hull of all landmarks, which DenseSeg needs for those in no structure, is left out where there is any other.
+
+    Args:
+        structures: which landmarks outline; None for all closed ones. A network that segments has its own.
 
     Raises:
         RuntimeError: no image was set.
         ModelError: the protocol has no closed structure.
     """
     if not isinstance(predictor.readout, DenseReadout):
-        return outline(predictor.protocol, predictor.predict().landmarks.points, predictor.geometry)
+        points = predictor.predict().landmarks.points
+        return outline(predictor.protocol, points, predictor.geometry, structures)
     ready, placement = predictor.seen()
-    return _shown(predictor.readout.regions, masks_from_logits(split(ready[None])[0][0], placement), predictor.geometry)
+    masks = masks_from_logits(split(ready[None])[0][0], placement, predictor.readout.stride)
+    return _shown(predictor.readout.regions, masks, predictor.geometry)
 
 
-def outline(protocol: Protocol, points: Points, geometry: Geometry) -> Segmentation:
-    """The closed structures of a protocol as landmarks (K, 2), in pixels of the image, outline them.
+def outline(
+    protocol: Protocol, points: Points, geometry: Geometry, structures: Sequence[str] | None = None
+) -> Segmentation:
+    """Structures as landmarks (K, 2), in pixels of the image, outline them; the errors are those of :func:`outlined`.
+
+    Args:
+        structures: which; None for all closed ones.
+    """
+    regions = outlined(protocol, structures)
+    return _shown(regions, regions.masks(points, geometry.size), geometry)
+
+
+def outlined(protocol: Protocol, structures: Sequence[str] | None = None) -> Regions:
+    """What landmarks outline: the closed structures of the protocol, or those named.
 
     Raises:
-        ModelError: the protocol has none.
+        ModelError: there is none.
+        ConfigError: one of those named does not exist, or has no area.
     """
-    if not outlines_anything(protocol):
+    if structures is None and not outlines_anything(protocol):
         raise ModelError(
             f"the protocol {protocol.name} has no closed structure of three landmarks or more, so that its "
             "landmarks outline nothing; add one to its structures"
         )
-    regions = Regions.of(protocol)
-    return _shown(regions, regions.masks(points, geometry.size), geometry)
+    return Regions.of(protocol, structures)
 
 
 def outlines_anything(protocol: Protocol) -> bool:
@@ -74,11 +94,13 @@ def uv_maps(predictor: Predictor) -> tuple[Regions, NDArray[np.float32]]:
     width, height = placement.source
     maps = np.full((len(logits), 2, height, width), np.nan, dtype=np.float32)
     for region, each in enumerate(logits.float()):
-        box = _box(each, placement)
+        box = _box(each, placement, readout.stride)
         if box is not None:
-            outside = _enlarged(each, placement, box) <= 0
+            outside = _enlarged(each, placement, readout.stride, box) <= 0
             for channel in range(2):
-                values = _enlarged(uv[region, channel].float(), placement, box).masked_fill(outside, torch.nan)
+                values = _enlarged(uv[region, channel].float(), placement, readout.stride, box).masked_fill(
+                    outside, torch.nan
+                )
                 maps[region, channel][box] = values.cpu().numpy()
     return readout.regions, maps
 
@@ -96,12 +118,13 @@ def dense_readout(predictor: Predictor) -> DenseReadout:
     return predictor.readout
 
 
-def masks_from_logits(logits: torch.Tensor, placement: Placement) -> NDArray[np.bool_]:
+def masks_from_logits(logits: torch.Tensor, placement: Placement, stride: int = 1) -> NDArray[np.bool_]:
     """Masks at an image's own size: logits, interpolated linearly, above 0.
 
     Args:
-        logits: (R, H', W') in pixels of the network's input.
-        placement: how the image lies there.
+        logits: (R, H', W').
+        placement: how the image lies in the network's input.
+        stride: of the logits to that input.
 
     Returns:
         (R, H, W) in pixels of the image.
@@ -109,30 +132,33 @@ def masks_from_logits(logits: torch.Tensor, placement: Placement) -> NDArray[np.
     width, height = placement.source
     masks = np.zeros((len(logits), height, width), dtype=bool)
     for mask, each in zip(masks, logits.float(), strict=True):
-        box = _box(each, placement)
+        box = _box(each, placement, stride)
         if box is not None:
-            mask[box] = (_enlarged(each, placement, box) > 0).cpu().numpy()
+            mask[box] = (_enlarged(each, placement, stride, box) > 0).cpu().numpy()
     return masks
 
 
-def _box(logits: torch.Tensor, placement: Placement) -> tuple[slice, slice] | None:
+def _box(logits: torch.Tensor, placement: Placement, stride: int) -> tuple[slice, slice] | None:
     """Rows and columns of the image that hold all that can be inside; None if nothing is."""
     inside = (logits > 0).nonzero()
     if not len(inside):
         return None
-    low, high = (inside.amin(dim=0).flip(0) - 1).cpu().numpy(), (inside.amax(dim=0).flip(0) + 1).cpu().numpy()
-    first = np.floor(placement.points_back(low)).astype(int).clip(0)
-    last = np.ceil(placement.points_back(high)).astype(int).clip(None, np.array(placement.source) - 1)
+    corners = torch.stack([inside.amin(dim=0).flip(0) - 1, inside.amax(dim=0).flip(0) + 1]).double()
+    low, high = placement.points_back(from_map(corners, stride).cpu().numpy())
+    first, last = (
+        np.floor(low).astype(int).clip(0),
+        np.ceil(high).astype(int).clip(None, np.array(placement.source) - 1),
+    )
     return slice(int(first[1]), int(last[1]) + 1), slice(int(first[0]), int(last[0]) + 1)
 
 
-def _enlarged(logits: torch.Tensor, placement: Placement, box: tuple[slice, slice]) -> torch.Tensor:
-    """Logits (H', W') at the image's pixels in a box."""
+def _enlarged(logits: torch.Tensor, placement: Placement, stride: int, box: tuple[slice, slice]) -> torch.Tensor:
+    """Logits (H', W') of that stride at the image's pixels in a box."""
     rows, columns = (np.arange(part.start, part.stop, dtype=np.float64) for part in box)
     x = placement.points(np.stack([columns, np.zeros_like(columns)], axis=-1))[:, 0]
     y = placement.points(np.stack([np.zeros_like(rows), rows], axis=-1))[:, 1]
     height, width = logits.shape
-    at_x, at_y = ((2 * values + 1) / length - 1 for values, length in ((x, width), (y, height)))
+    at_x, at_y = ((2 * values + 1) / (length * stride) - 1 for values, length in ((x, width), (y, height)))
     grid = torch.stack(torch.meshgrid(torch.from_numpy(at_x), torch.from_numpy(at_y), indexing="xy"), dim=-1)
     grid = grid.to(logits)[None]
     return F.grid_sample(logits[None, None], grid, padding_mode="border", align_corners=False)[0, 0]

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 from label_files import markups
 
 import tiny
@@ -19,8 +18,6 @@ from landmarklabel.io.segmentations import read_segmentation
 from landmarklabel.io.uvmaps import write_uv_maps
 from landmarklabel.landmarks import LandmarkSet, Status
 from landmarklabel.markups import write_markups
-from landmarklabel.modelfile import save_model
-from landmarklabel.networks import DenseSeg, build_network
 from landmarklabel.protocol import Protocol
 from landmarklabel.radiograph import Geometry
 from landmarklabel.resources import resource
@@ -40,17 +37,9 @@ NEW = (30.0, 26.0)  # about the middle of every triangle
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory, triangle: Protocol) -> Path:
     """A model with uv-maps that knows the mean shape and nothing else."""
-    return save(tmp_path_factory.mktemp("untrained") / "untrained.safetensors", triangle, seed=0)
-
-
-def save(path: Path, protocol: Protocol, seed: int) -> Path:
-    torch.manual_seed(seed)
-    config = tiny.denseseg_config()
-    network = build_network(config.network, protocol)
-    assert isinstance(network, DenseSeg)
-    network.learn_template(torch.from_numpy(np.stack([tiny.triangle_image(each)[1] for each in range(5)])))
-    save_model(path, network.eval(), config, protocol, {}, {})
-    return path
+    return tiny.untrained_model(
+        tmp_path_factory.mktemp("untrained") / "untrained.safetensors", triangle, tiny.denseseg_config()
+    )
 
 
 class Room:
@@ -219,7 +208,8 @@ def test_places_are_found_once(room: Room, triangle: Protocol, tmp_path: Path) -
         write_markups(LandmarkSet.from_points(triangle, points, Status.CONFIRMED), Geometry(tiny.SIZE), file)
         room.store.save_label(f"image_{number:03d}", str(file), "final", {})
         assert (room.places.of(room.model).known == before.known) == (number == 1)
-    room.model.publish(save(tmp_path / "other.safetensors", triangle, seed=1))
+    other = tiny.untrained_model(tmp_path / "other.safetensors", triangle, tiny.denseseg_config(), seed=1)
+    room.model.publish(other)
     assert room.places.of(room.model) is not first
 
 

@@ -33,8 +33,8 @@ def test_info_says_what_there_is(server: Server) -> None:
     info = server.get("/info/")
     assert info["name"] == "landmarklabel"
     assert info["labels"] == ["left", "right", "top"]
-    assert list(info["models"]) == ["landmarks", "refine"]
-    assert list(info["trainers"]) == ["farnet", "interactive"]
+    assert list(info["models"]) == ["landmarks", "refine", "segmentation"]
+    assert list(info["trainers"]) == ["farnet", "interactive", "denseseg"]
     assert info["missing"] == {}
     assert info["datastore"]["total"] == 26
     assert info["datastore"]["completed"] >= 24
@@ -356,7 +356,7 @@ def test_a_damaged_model_is_never_served(server: Server, trained: Path) -> None:
         assert_sentence(answer.json()["detail"], "landmarks.safetensors is damaged: it is not what was saved")
         info = server.get("/info/")
         assert info["models"] == {}
-        for task in ("landmarks", "refine"):  # the labels of the study could answer, but not as well
+        for task in ("landmarks", "refine", "segmentation"):  # the labels of the study could answer, but not as well
             assert "is damaged" in info["missing"][task]
         answer = server("POST", "/infer/refine?image=image_001")
         assert answer.status_code == 409

@@ -5,12 +5,24 @@ from .correlation import mse_fraction, pearson_rho
 from .interaction import failure_rate, manual_revision, number_of_clicks
 from .propagation import Reach, propagation
 from .radial import Summary, radial_errors, success_rate, summarize
+from .segmentation import (
+    MEASURES,
+    SegmentationScores,
+    dice,
+    landmark_to_mask_distances,
+    score_segmentation,
+    surface_distances,
+)
 
 __all__ = [
+    "MEASURES",
     "Reach",
+    "SegmentationScores",
     "Summary",
     "coverage",
+    "dice",
     "failure_rate",
+    "landmark_to_mask_distances",
     "mahalanobis",
     "manual_revision",
     "mse_fraction",
@@ -18,6 +30,8 @@ __all__ = [
     "pearson_rho",
     "propagation",
     "radial_errors",
+    "score_segmentation",
     "success_rate",
     "summarize",
+    "surface_distances",
 ]

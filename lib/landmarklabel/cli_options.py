@@ -1,0 +1,35 @@
+"""What several commands of the command line share: options, bars, and what is said of suspicious labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .errors import listed
+
+if TYPE_CHECKING:
+    from .io.dataset import LandmarkDataset
+
+Source = Annotated[str, typer.Option("--data", help="LAYOUT:DIR; layouts: isbi2015, aasce, jsrt, hand, graz, studies.")]
+ProtocolOption = Annotated[str | None, typer.Option(help="Protocol, by name or YAML file; needed for studies:DIR.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+PrecisionOption = Annotated[
+    str, typer.Option("--precision", help="fp32, fp16, bf16, or auto: fp16 where the device is made for it.")
+]
+
+
+def bar(what: str, total: int | None = None) -> Callable[[], object]:
+    """A bar of images on a terminal; what is returned moves it on by one."""
+    from tqdm import tqdm
+
+    return tqdm(desc=what, total=total, unit="image", disable=None, leave=False).update
+
+
+def say_suspicious(dataset: LandmarkDataset) -> None:
+    """Which labels are left out, and why."""
+    if dataset.suspicious:
+        typer.echo(f"{len(dataset.suspicious)} labels can't be right, or can't be read, and are left out:", err=True)
+        for name, reasons in dataset.suspicious.items():
+            typer.echo(f"  {name}: {listed(reasons, 3)}", err=True)
