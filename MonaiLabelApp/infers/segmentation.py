@@ -25,9 +25,9 @@ from landmarklabel.io.uvmaps import write_uv_maps
 from landmarklabel.landmarks import Status
 from landmarklabel.protocol import Protocol
 from landmarklabel.radiograph import SpacingSource
+from landmarklabel.readout import DenseReadout
 from landmarklabel.segmentation import Segmentation, colour
-from landmarklabel.segmenting import outline, outlines_anything, segment, uv_maps
-from landmarklabel.uvmaps import Regions
+from landmarklabel.segmenting import outline, outlined, outlines_anything, segment, shown_regions, uv_maps
 from memory import ImageMemory, SeenImage
 from models import PublishedModel
 from places import DerivedPlaces
@@ -56,7 +56,7 @@ class SegmentationTask(InferTask):
     ) -> None:
         super().__init__(
             type="segmentation",
-            labels=_structures(protocol),
+            labels=[],
             dimension=2,
             description=f"Structures and landmarks: {protocol.title}",
         )
@@ -73,6 +73,19 @@ class SegmentationTask(InferTask):
             return self._model().problem()
         except ModelError as problem:
             return str(problem)
+
+    def info(self) -> dict[str, Any]:
+        """What /info/ says; ``labels`` are the structures of the model that answers now."""
+        info: dict[str, Any] = super().info()
+        return {**info, "labels": self._structures()}
+
+    def _structures(self) -> list[str]:
+        try:
+            readout = self._model().predictor()[0].readout
+        except ModelError:
+            return []
+        regions = readout.regions if isinstance(readout, DenseReadout) else outlined(self._protocol)
+        return [regions.names[index] for index in shown_regions(regions)]
 
     def get_path(self, validate: bool = True) -> str | None:
         """The file of the model that answers; None without one."""
@@ -174,14 +187,6 @@ class SegmentationTask(InferTask):
         assert seen.header is not None
         own = landmarks_to_json(seen.landmarks, seen.geometry.pixel_to_world(seen.landmarks.points))
         return to_json([*own, *derived], seen, describe(seen.header), least_confident_first(seen.landmarks), timings)
-
-
-def _structures(protocol: Protocol) -> list[str]:
-    """Names of what is segmented."""
-    if not outlines_anything(protocol):
-        return []
-    regions = Regions.of(protocol)
-    return [name for name, hull in zip(regions.names, regions.hull, strict=True) if not hull]
 
 
 def _wanted(request: dict[str, Any]) -> str:

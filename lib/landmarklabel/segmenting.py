@@ -75,10 +75,15 @@ def outlines_anything(protocol: Protocol) -> bool:
 
 
 def _shown(regions: Regions, masks: NDArray[np.bool_], geometry: Geometry) -> Segmentation:
-    """Without the hull of all landmarks, where there is any other region."""
-    shown = [index for index, hull in enumerate(regions.hull) if not hull] or [0]
+    """Those of the regions' masks (R, H, W) that are structures."""
+    shown = shown_regions(regions)
     names, titles = (tuple(each[index] for index in shown) for each in (regions.names, regions.titles))
     return Segmentation(names, titles, masks[shown], geometry)
+
+
+def shown_regions(regions: Regions) -> list[int]:
+    """Which regions a segmentation has: not the hull of all landmarks, where there is any other."""
+    return [index for index, hull in enumerate(regions.hull) if not hull] or [0]
 
 
 def uv_maps(predictor: Predictor) -> tuple[Regions, NDArray[np.float32]]:

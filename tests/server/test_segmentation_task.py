@@ -169,6 +169,17 @@ def test_landmarks_that_outline_nothing(tmp_path: Path, triangle: Protocol) -> N
     assert "meanwhile" not in problem
 
 
+def test_labels_are_the_structures_of_the_model_that_answers(tmp_path: Path, triangle: Protocol) -> None:
+    """Of a protocol with nothing closed, DenseSeg has the hull of all landmarks."""
+    protocol = Protocol.model_validate({**triangle.model_dump(), "structures": []})
+    room = Room(tmp_path, protocol)
+    assert room.task.info()["labels"] == []
+    room.model.publish(tiny.untrained_model(tmp_path / "x.safetensors", protocol, tiny.denseseg_config()))
+    assert room.task.info()["labels"] == ["whole"]
+    _, answer = room.task({"image": str(room.image(0))})
+    assert [structure["name"] for structure in answer["structures"]] == ["whole"]
+
+
 def test_a_damaged_model_is_no_reason_to_ask_another(room: Room, untrained: Path) -> None:
     room.landmarks.publish(untrained)
     room.model.path.write_bytes(b"damaged")
