@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from landmarklabel.cli import main
 from landmarklabel.resources import resource
 from landmarklabel.serving import server_command
 
@@ -52,6 +53,23 @@ def test_protocols_experiments_and_the_app_come_along(installed: Path, tmp_path:
     made = {"model", "logs", "bin", "lib"}
     own = {p.relative_to(ROOT / "MonaiLabelApp") for p in (ROOT / "MonaiLabelApp").rglob("*.py")}
     assert shipped == {path for path in own if not made & set(path.parts)}
+
+
+def test_the_server_is_told_what_its_train_tasks_run(
+    tmp_path: Path, triangle_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The options of ``serve`` reach the app as its settings."""
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execve", lambda path, command, environment: started.append(command))
+    options = ["--experiment", "a.yaml", "--interactive-experiment", "b.yaml", "--segmentation-experiment", "c.yaml"]
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", str(tmp_path), "--protocol", str(triangle_file), *options])
+    assert not ended.value.code
+    (command,) = started
+    settings = {command[at + 1]: command[at + 2] for at, part in enumerate(command) if part == "--conf"}
+    assert [settings[f"{kind}experiment"] for kind in ("", "interactive_", "segmentation_")] == [
+        "a.yaml", "b.yaml", "c.yaml",
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

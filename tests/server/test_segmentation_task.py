@@ -4,6 +4,7 @@ What is asked here does not depend on how well it maps: places of landmarks come
 """
 
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +223,16 @@ def test_places_are_found_once(room: Room, triangle: Protocol, tmp_path: Path) -
     other = tiny.untrained_model(tmp_path / "other.safetensors", triangle, tiny.denseseg_config(), seed=1)
     room.model.publish(other)
     assert room.places.of(room.model) is not first
+
+
+def test_places_are_found_before_anybody_asks(room: Room) -> None:
+    """When the server starts: whoever asks first finds the image of a new landmark looked at."""
+    room.put(0, new=NEW)
+    room.task.prepare()
+    for thread in threading.enumerate():
+        if thread.name == "places of new landmarks":
+            thread.join(20)
+    assert room.task({"image": str(room.image(0))})[1]["timings"]["network"] == 0
 
 
 def test_a_landmark_in_no_structure_stops_nothing(room: Room) -> None:
