@@ -46,7 +46,7 @@ def test_the_papers_protocol_by_one_command(tmp_path: Path) -> None:
     cli.app(arguments, standalone_mode=False)
     content = json.loads(figures.read_text())
     held = json.loads((run / "data.json").read_text())
-    assert content["split"] == "test"
+    assert content["data"]["split"] == "test"
     tested = sorted(content["structures"]["by_image"])
     first = round(CHESTS * 160 / 247)
     assert tested == [f"JPCLN{number:03d}" for number in range(first + 1, CHESTS + 1)]
