@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import zlib
 from contextlib import suppress
@@ -24,7 +25,7 @@ def read_volume(path: Path, kind: str) -> Radiograph:
     Raises:
         ImageError: the file is damaged, or holds more than one slice.
     """
-    _require_one_file(path, kind)
+    require_one_whole_file(path, kind)
     reader = sitk.ImageFileReader()
     reader.SetImageIO({"NRRD": "NrrdImageIO", "NIfTI": "NiftiImageIO", "MHA": "MetaImageIO"}[kind])
     reader.SetFileName(str(path))
@@ -48,10 +49,14 @@ def read_volume(path: Path, kind: str) -> Radiograph:
     return Radiograph(pixels, geometry, geometry.spacing, source, source=path.name)
 
 
-def _require_one_file(path: Path, kind: str) -> None:
-    """Refuse a header that names another file for its pixels: that could be any file of the machine.
+def require_one_whole_file(path: Path, kind: str) -> None:
+    """Refuse a header that names another file for its pixels, which could be any file of the machine; and half a file.
 
-    What is accepted is what surely keeps its pixels itself; the libraries read headers more freely than this.
+    What is accepted is what surely keeps its pixels itself; the libraries read headers more freely than this, and take
+    what there is of a compressed NIfTI that was cut off.
+
+    Raises:
+        ImageError: it is one of the two.
     """
     with path.open("rb") as file:
         head = file.read(_LONGEST_HEADER)
@@ -65,8 +70,22 @@ def _require_one_file(path: Path, kind: str) -> None:
         with suppress(zlib.error):  # damaged, which ITK will find out
             head = zlib.decompressobj(wbits=31).decompress(head, 352)
         alone = head[344:348] != b"ni1\0" and head[4:8] != b"ni2\0"
+        _require_whole(path)
     if not alone:
         raise ImageError(f"{path.name} keeps its pixels in another file; store header and pixels in one file")
+
+
+def _require_whole(path: Path) -> None:
+    """Follow a gzip stream to its end, which holds a checksum; other files are left to who reads them."""
+    with path.open("rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(1 << 20):
+                pass
+    except (EOFError, OSError, zlib.error) as problem:
+        raise ImageError(f"{path.name}: damaged NIfTI file ({problem})") from None
 
 
 def _require_single(size: tuple[int, ...], path: Path) -> None:
