@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import math
 import re
+import struct
 import zlib
 from contextlib import suppress
 from pathlib import Path
@@ -76,16 +78,29 @@ def require_one_whole_file(path: Path, kind: str) -> None:
 
 
 def _require_whole(path: Path) -> None:
-    """Follow a gzip stream to its end, which holds a checksum; other files are left to who reads them."""
+    """Follow a compressed NIfTI to its end, which holds a checksum; of another, compare its length with its header."""
     with path.open("rb") as file:
-        if file.read(2) != b"\x1f\x8b":
-            return
+        head = file.read(352)
+    if not head.startswith(b"\x1f\x8b"):
+        if path.stat().st_size < _nifti_length(head):
+            raise ImageError(f"{path.name}: damaged NIfTI file (it is shorter than its header says)")
+        return
     try:
         with gzip.open(path) as stream:
             while stream.read(1 << 20):
                 pass
     except (EOFError, OSError, zlib.error) as problem:
         raise ImageError(f"{path.name}: damaged NIfTI file ({problem})") from None
+
+
+def _nifti_length(head: bytes) -> int:
+    """Bytes of a NIfTI-1 file by its header, of either byte order; 0 where it is no such header."""
+    for order in "<>":
+        if len(head) == 352 and struct.unpack(f"{order}i", head[:4])[0] == 348:
+            dimensions, *sides = struct.unpack(f"{order}8h", head[40:56])
+            (bits,), (offset,) = struct.unpack(f"{order}h", head[72:74]), struct.unpack(f"{order}f", head[108:112])
+            return int(offset) + math.prod(sides[:dimensions]) * bits // 8
+    return 0
 
 
 def _require_single(size: tuple[int, ...], path: Path) -> None:
