@@ -40,7 +40,12 @@ SERVER = [
     "setuptools<82",  # MONAI Label imports distutils, which only setuptools has from Python 3.12 on
 ]
 
+SEARCH = [
+    "optuna>=4,<5",  # a search that goes on must choose the weights that it would have chosen
+]
+
 DEV = [
+    *SEARCH,
     "pytest>=8",
     "pytest-timeout>=2.3",
     "hypothesis>=6.100",
@@ -86,7 +91,7 @@ setup(
     packages=[*find_packages("lib"), *RESOURCES],
     package_data={name: ["*.yaml", "*.py"] for name in RESOURCES},
     install_requires=CORE + LEARNING,
-    extras_require={"server": SERVER, "dev": DEV},
+    extras_require={"server": SERVER, "search": SEARCH, "dev": DEV},
     entry_points={"console_scripts": ["landmarklabel=landmarklabel.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3.10",

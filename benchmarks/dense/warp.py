@@ -15,6 +15,9 @@ from landmarklabel.interaction.belief import Belief
 from landmarklabel.interaction.refiners import Refiner
 from landmarklabel.uvmaps import Regions, Template
 
+#: Part of a click's displacement that is its own: without it two neighbours that moved apart throw all others far off.
+_NUGGET = 0.3
+
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
@@ -55,4 +58,5 @@ def _spread(at: Array, clicks: Array, moved: Array, length: float) -> Array:
     def kernel(a: Array, b: Array) -> Array:
         return np.exp(-((a[:, None] - b[None]) ** 2).sum(axis=2) / (2 * length**2))
 
-    return kernel(at, clicks) @ np.linalg.solve(kernel(clicks, clicks) + 1e-6 * np.eye(len(clicks)), moved)
+    own = _NUGGET * np.eye(len(clicks))
+    return kernel(at, clicks) @ np.linalg.solve(kernel(clicks, clicks) + own, moved)

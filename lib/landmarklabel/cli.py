@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
 
 from .cli_boneage import app as bone_age
 from .cli_evaluate import evaluate
-from .cli_options import Device, ProtocolOption, Source, bar, say_suspicious
+from .cli_options import Changes, Device, ProtocolOption, Source, bar, change, say_suspicious
 from .cli_predict import carry, predict
+from .cli_search import search
 from .errors import ConfigError, LandmarkLabelError
 
 # PyTorch and MONAI take seconds to import: each command imports what it needs when it runs.
@@ -112,7 +112,7 @@ def train(
     data: Source,
     out: Annotated[Path, typer.Option(help="Run folder; an unfinished run in it is resumed.")],
     protocol: ProtocolOption = None,
-    changes: Annotated[list[str] | None, typer.Option("--set", help="Change a key: --set epochs=5")] = None,
+    changes: Changes = None,
     start_from: Annotated[Path | None, typer.Option(help="Model file whose weights to start from.")] = None,
     device: Device = "auto",
 ) -> None:
@@ -124,7 +124,7 @@ def train(
     from .engine.distributed import processes
     from .io.dataset import read_dataset
 
-    settings = load_experiment(config, dict(_change(text) for text in changes or ()))
+    settings = load_experiment(config, dict(change(text) for text in changes or ()))
     with processes():
         from .engine.trainer import train as run
 
@@ -138,6 +138,7 @@ def train(
 app.command()(evaluate)
 app.command()(predict)
 app.command()(carry)
+app.command()(search)
 
 
 @app.command()
@@ -183,16 +184,6 @@ def _size(text: str | None) -> tuple[int, int] | None:
     if not all(64 <= side <= 8192 for side in sides):
         raise ConfigError(f"--size {text}: expected WIDTHxHEIGHT from 64x64 to 8192x8192, such as 512x512")
     return sides[0], sides[1]
-
-
-def _change(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"--set {text}: expected KEY=VALUE, such as epochs=5 or optimizer.learning_rate=0.001")
-    try:
-        return key, yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {text}: the value is not a number, a word or a list as YAML has them") from None
 
 
 def main(arguments: list[str] | None = None) -> None:

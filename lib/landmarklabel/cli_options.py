@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 
-from .errors import listed
+from .errors import ConfigError, listed
 
 if TYPE_CHECKING:
     from .io.dataset import LandmarkDataset
 
 Source = Annotated[str, typer.Option("--data", help="LAYOUT:DIR; layouts: isbi2015, aasce, jsrt, hand, graz, studies.")]
 ProtocolOption = Annotated[str | None, typer.Option(help="Protocol, by name or YAML file; needed for studies:DIR.")]
+Changes = Annotated[list[str] | None, typer.Option("--set", help="Change a key: --set epochs=5")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 PrecisionOption = Annotated[
     str, typer.Option("--precision", help="fp32, fp16, bf16, or auto: fp16 where the device is made for it.")
 ]
+
+
+def change(text: str) -> tuple[str, Any]:
+    """A dotted key and its value, of ``KEY=VALUE``.
+
+    Raises:
+        ConfigError: it is not of that form.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {text}: expected KEY=VALUE, such as epochs=5 or optimizer.learning_rate=0.001")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {text}: the value is not a number, a word or a list as YAML has them") from None
 
 
 def bar(what: str, total: int | None = None) -> Callable[[], object]:
