@@ -102,7 +102,7 @@ class LandmarkApp(MONAILabelApp):
         landmarks, refining, segmenting = (self._published[task] for task in ("landmarks", "refine", "segmentation"))
         store, memory = self.datastore(), ImageMemory()
         places = DerivedPlaces(store, memory)
-        self._refine = RefineTask(self.protocol, (refining, landmarks), memory, StudyShape(store))
+        self._refine = RefineTask(self.protocol, (refining, landmarks, segmenting), memory, StudyShape(store))
         self._segmentation = SegmentationTask(self.protocol, (segmenting, landmarks), memory, places)
         return {
             "landmarks": LandmarksTask(landmarks, memory), "refine": self._refine, "segmentation": self._segmentation,

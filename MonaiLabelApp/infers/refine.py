@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,18 @@ class RefineTask(InferTask):
     """Corrections in, all landmarks out.
 
     The interactive model sees the corrections, by a pass for each change of them; where there is none, the maps of the
-    model of ``landmarks`` are read again in their light; where there is neither, the shape of labels answers alone.
+    model of ``landmarks``, or else of ``segmentation``, are read again in their light; where there is no model at all,
+    the shape of labels answers alone.
 
     Args:
         protocol: of the landmarks.
-        models: the interactive one, and that of ``landmarks``.
+        models: the interactive one, then those whose maps stand in for it, the first first.
         memory: of what they have seen.
         study: the shape of the study's own labels.
     """
 
     def __init__(
-        self, protocol: Protocol, models: tuple[PublishedModel, PublishedModel], memory: ImageMemory, study: StudyShape
+        self, protocol: Protocol, models: Sequence[PublishedModel], memory: ImageMemory, study: StudyShape
     ) -> None:
         super().__init__(
             type="others",

@@ -73,6 +73,16 @@ def test_what_was_trained_answers(mapped: Server, tmp_path: Path, triangle: Prot
     assert (again["timings"]["network"], again["landmarks"]) == (0, answer["landmarks"])
 
 
+def test_corrections_are_answered_by_the_maps(mapped: Server) -> None:
+    """Where there is no model of landmarks, what is in the uv-maps follows clicks: the others stay near, it exactly."""
+    true = tiny.triangle_image(25)[1]
+    answer = mapped.refine("image_025", corrections={"top": [*true[2], 0.0]})
+    assert answer["model"]["name"] == "tiny_denseseg"
+    points = np.array([landmark["pixel"] for landmark in answer["landmarks"]])
+    assert points[2].tolist() == true[2].tolist()
+    assert np.linalg.norm(points - true, axis=1).mean() < 4
+
+
 def test_an_answer_is_a_label(mapped: Server) -> None:
     """As MONAI Label's own clients save them."""
     params = json.dumps({"save_label": True, "label_tag": "original"})
