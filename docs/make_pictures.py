@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from dense_pictures import dense_pictures
 from film_strip import film_strip
 from PIL import Image
 
@@ -63,6 +64,8 @@ def main() -> None:
     evaluation("cephalometric_19", PICTURES / "evaluation.png")
     sample = SAMPLES / "models" / "spine_68" / "landmarks.safetensors"
     film_strip(sample, range(UNSEEN, UNSEEN + 24)).save(PICTURES / "refine.png", optimize=True)
+    chest = SAMPLES / "models" / "chest_166" / "segmentation.safetensors"
+    dense_pictures(chest, range(UNSEEN, UNSEEN + 2)).save(PICTURES / "denseseg.png", optimize=True)
     for path in sorted(PICTURES.iterdir()):
         print(f"{path.name}: {path.stat().st_size // 1024} kB")
 

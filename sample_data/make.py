@@ -46,25 +46,37 @@ def make_data(protocol: str) -> None:
     print(f"{folder.name}: {IMAGES} images, {IMAGES - UNLABELLED} labels")
 
 
-def make_model(protocol: str) -> None:
-    """The model of an anatomy, with its figures beside it."""
+def make_models(protocol: str) -> None:
+    """The models of an anatomy, with their figures beside them."""
+    _make_model(protocol, "landmarks", "phantoms")
+
+
+def make_segmentation(protocol: str) -> None:
+    """The model that segments, where the anatomy has outlines; of spines it takes longer to learn than a sample may."""
+    if protocol == "chest_166":
+        _make_model(protocol, "segmentation", "phantoms_denseseg")
+
+
+def _make_model(protocol: str, task: str, experiment: str) -> None:
     training, test = (_phantoms(protocol, name) for name in ("training", "test"))
     dataset = read_dataset(f"studies:{training}", protocol)
-    result = train(load_experiment("phantoms"), dataset, WORK / protocol / "run")
-    target = _target(protocol)
+    result = train(load_experiment(experiment), dataset, WORK / protocol / f"run_{task}")
+    target = _target(protocol, task)
     target.parent.mkdir(parents=True, exist_ok=True)
     header = read_header(result.model)
     _store(result.model, target, describe_data(dataset, *training_and_validation(dataset, header.config)))
 
     predictor = Predictor.load(target)
+    what = "models" if task == "landmarks" else task
     figures = {
-        "command": f"python sample_data/make.py models {protocol}",
+        "command": f"python sample_data/make.py {what} {protocol}",
         "training": f"{TRAINING_IMAGES} phantoms from seed {TRAINING_SEED}, {result.epochs} epochs",
         "machine": machine(),
         f"{TEST_IMAGES} phantoms from seed {TEST_SEED}": _figures(predictor, test, protocol),
         f"the {IMAGES - UNLABELLED} labelled samples": _figures(predictor, HERE / protocol, protocol),
     }
-    target.with_name("figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+    name = "figures.json" if task == "landmarks" else f"figures_{task}.json"
+    target.with_name(name).write_text(json.dumps(figures, indent=1) + "\n")
     print(json.dumps(figures, indent=1))
 
 
@@ -80,8 +92,8 @@ def weigh_model(protocol: str) -> None:
     print(protocol, read_header(target).config.posterior)
 
 
-def _target(protocol: str) -> Path:
-    return HERE / "models" / protocol / "landmarks.safetensors"
+def _target(protocol: str, task: str = "landmarks") -> Path:
+    return HERE / "models" / protocol / f"{task}.safetensors"
 
 
 def _store(model: Path, target: Path, data: dict[str, Any]) -> None:
@@ -111,12 +123,14 @@ def _figures(predictor: Predictor, folder: Path, protocol: str) -> dict[str, Any
 def main() -> None:
     """Make the data or the models, of all protocols or those named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["data", "models", "weighing"])
+    parser.add_argument("what", choices=["data", "models", "segmentation", "weighing"])
     parser.add_argument("protocols", nargs="*", default=list(SIZES))
     arguments = parser.parse_args()
     for protocol in arguments.protocols:
         load_protocol(protocol)
-        {"data": make_data, "models": make_model, "weighing": weigh_model}[arguments.what](protocol)
+        {"data": make_data, "models": make_models, "segmentation": make_segmentation, "weighing": weigh_model}[
+            arguments.what
+        ](protocol)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ _ALL: Changes = {
 }
 
 #: (height, width) of the input.
-_SIZES = {"aasce": (256, 128), "isbi2015": (320, 256)}
+_SIZES = {"aasce": (256, 128), "isbi2015": (320, 256), "phantoms": (256, 256)}
 
 #: Of interactive networks: the published deviation of maps and hints is 7.5 at a height of 512.
 _SMALL_HRNET: Changes = {"network.backbone": "hrnet_w18_small", "network.pretrained": False}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from .errors import ModelError
+from .heatmaps import from_map
 from .networks.denseseg import split
 from .predictor import Predictor
 from .readout import DenseReadout
@@ -16,10 +19,13 @@ from .transforms import Placement
 from .uvmaps import Regions
 
 
-def segment(predictor: Predictor) -> Segmentation:
+def segment(predictor: Predictor, structures: Sequence[str] | None = None) -> Segmentation:
     """The structures of the image that was set: as the network segments them, or as its landmarks outline them.
 
     The hull of all landmarks, which DenseSeg needs for those in no structure, is left out where there is any other.
+
+    Args:
+        structures: which landmarks outline; None for all closed ones. A network that segments has its own.
 
     Raises:
         RuntimeError: no image was set.
@@ -28,17 +34,23 @@ def segment(predictor: Predictor) -> Segmentation:
     ready, placement = predictor.seen()
     if isinstance(predictor.readout, DenseReadout):
         regions = predictor.readout.regions
-        masks = masks_from_logits(split(ready[None])[0][0], placement)
+        masks = masks_from_logits(split(ready[None])[0][0], placement, predictor.readout.stride)
     else:
-        regions = _outlined(predictor)
+        regions = outlined(predictor, structures)
         masks = regions.masks(predictor.predict().landmarks.points, placement.source)
     shown = [index for index, hull in enumerate(regions.hull) if not hull] or [0]
     names, titles = (tuple(each[index] for index in shown) for each in (regions.names, regions.titles))
     return Segmentation(names, titles, masks[shown], predictor.geometry)
 
 
-def _outlined(predictor: Predictor) -> Regions:
-    regions = Regions.of(predictor.protocol)
+def outlined(predictor: Predictor, structures: Sequence[str] | None = None) -> Regions:
+    """What landmarks outline: the closed structures of the protocol, or those named.
+
+    Raises:
+        ModelError: there is none.
+        ConfigError: one of those named does not exist, or has no area.
+    """
+    regions = Regions.of(predictor.protocol, structures)
     if all(regions.hull):
         raise ModelError(
             f"the protocol {predictor.protocol.name} has no closed structure of three landmarks or more, so that its "
@@ -60,11 +72,13 @@ def uv_maps(predictor: Predictor) -> tuple[Regions, NDArray[np.float32]]:
     width, height = placement.source
     maps = np.full((len(logits), 2, height, width), np.nan, dtype=np.float32)
     for region, each in enumerate(logits.float()):
-        box = _box(each, placement)
+        box = _box(each, placement, readout.stride)
         if box is not None:
-            outside = _enlarged(each, placement, box) <= 0
+            outside = _enlarged(each, placement, readout.stride, box) <= 0
             for channel in range(2):
-                values = _enlarged(uv[region, channel].float(), placement, box).masked_fill(outside, torch.nan)
+                values = _enlarged(uv[region, channel].float(), placement, readout.stride, box).masked_fill(
+                    outside, torch.nan
+                )
                 maps[region, channel][box] = values.cpu().numpy()
     return readout.regions, maps
 
@@ -82,12 +96,13 @@ def dense_readout(predictor: Predictor) -> DenseReadout:
     return predictor.readout
 
 
-def masks_from_logits(logits: torch.Tensor, placement: Placement) -> NDArray[np.bool_]:
+def masks_from_logits(logits: torch.Tensor, placement: Placement, stride: int = 1) -> NDArray[np.bool_]:
     """Masks at an image's own size: logits, interpolated linearly, above 0.
 
     Args:
-        logits: (R, H', W') in pixels of the network's input.
-        placement: how the image lies there.
+        logits: (R, H', W').
+        placement: how the image lies in the network's input.
+        stride: of the logits to that input.
 
     Returns:
         (R, H, W) in pixels of the image.
@@ -95,30 +110,33 @@ def masks_from_logits(logits: torch.Tensor, placement: Placement) -> NDArray[np.
     width, height = placement.source
     masks = np.zeros((len(logits), height, width), dtype=bool)
     for mask, each in zip(masks, logits.float(), strict=True):
-        box = _box(each, placement)
+        box = _box(each, placement, stride)
         if box is not None:
-            mask[box] = (_enlarged(each, placement, box) > 0).cpu().numpy()
+            mask[box] = (_enlarged(each, placement, stride, box) > 0).cpu().numpy()
     return masks
 
 
-def _box(logits: torch.Tensor, placement: Placement) -> tuple[slice, slice] | None:
+def _box(logits: torch.Tensor, placement: Placement, stride: int) -> tuple[slice, slice] | None:
     """Rows and columns of the image that hold all that can be inside; None if nothing is."""
     inside = (logits > 0).nonzero()
     if not len(inside):
         return None
-    low, high = (inside.amin(dim=0).flip(0) - 1).cpu().numpy(), (inside.amax(dim=0).flip(0) + 1).cpu().numpy()
-    first = np.floor(placement.points_back(low)).astype(int).clip(0)
-    last = np.ceil(placement.points_back(high)).astype(int).clip(None, np.array(placement.source) - 1)
+    corners = torch.stack([inside.amin(dim=0).flip(0) - 1, inside.amax(dim=0).flip(0) + 1]).double()
+    low, high = placement.points_back(from_map(corners, stride).cpu().numpy())
+    first, last = (
+        np.floor(low).astype(int).clip(0),
+        np.ceil(high).astype(int).clip(None, np.array(placement.source) - 1),
+    )
     return slice(int(first[1]), int(last[1]) + 1), slice(int(first[0]), int(last[0]) + 1)
 
 
-def _enlarged(logits: torch.Tensor, placement: Placement, box: tuple[slice, slice]) -> torch.Tensor:
-    """Logits (H', W') at the image's pixels in a box."""
+def _enlarged(logits: torch.Tensor, placement: Placement, stride: int, box: tuple[slice, slice]) -> torch.Tensor:
+    """Logits (H', W') of that stride at the image's pixels in a box."""
     rows, columns = (np.arange(part.start, part.stop, dtype=np.float64) for part in box)
     x = placement.points(np.stack([columns, np.zeros_like(columns)], axis=-1))[:, 0]
     y = placement.points(np.stack([np.zeros_like(rows), rows], axis=-1))[:, 1]
     height, width = logits.shape
-    at_x, at_y = ((2 * values + 1) / length - 1 for values, length in ((x, width), (y, height)))
+    at_x, at_y = ((2 * values + 1) / (length * stride) - 1 for values, length in ((x, width), (y, height)))
     grid = torch.stack(torch.meshgrid(torch.from_numpy(at_x), torch.from_numpy(at_y), indexing="xy"), dim=-1)
     grid = grid.to(logits)[None]
     return F.grid_sample(logits[None, None], grid, padding_mode="border", align_corners=False)[0, 0]

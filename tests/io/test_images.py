@@ -289,7 +289,7 @@ def test_several_pages_are_refused(tmp_path: Path) -> None:
         read_radiograph(tmp_path / "x.tif")
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp", "nrrd", "mha"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp", "nrrd", "mha", "nii", "nii.gz"])
 def test_half_a_file_is_refused(tmp_path: Path, rng: np.random.Generator, suffix: str) -> None:
     """Never half an image: some decoders fill the rest with grey."""
     path = tmp_path / f"x.{suffix}"
@@ -297,6 +297,15 @@ def test_half_a_file_is_refused(tmp_path: Path, rng: np.random.Generator, suffix
     sitk.WriteImage(sitk.GetImageFromArray(pixels), str(path))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(ImageError, match="damaged"):
+        read_radiograph(path)
+
+
+def test_a_compressed_file_without_its_last_bytes_is_refused(tmp_path: Path) -> None:
+    """Of a stream that was cut off ITK takes what there is, and says nothing."""
+    path = tmp_path / "x.nii.gz"
+    sitk.WriteImage(sitk.GetImageFromArray(np.arange(20_000, dtype=np.uint16).reshape(200, 100)), str(path))
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ImageError, match=r"x.nii.gz: damaged NIfTI file"):
         read_radiograph(path)
 
 

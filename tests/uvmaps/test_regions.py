@@ -86,14 +86,22 @@ def test_no_flip_order_where_a_region_has_no_partner() -> None:
 @pytest.mark.parametrize(
     ("structures", "message"),
     [
-        (["c"], r"structures: c can't be segmented in two; .* \(a, b\)"),
-        (["line"], r"structures: line can't be segmented in two; .* \(a, b\)"),
+        (["c"], r"structures: c can't be segmented in two; .* \(a, b, line\)"),
+        (["pair"], r"structures: pair can't be segmented in two; .* \(a, b, line\)"),
         (["a", "a"], "structures: a named more than once; name each once"),
     ],
 )
 def test_structures_that_cannot_be(structures: list[str], message: str) -> None:
+    line = {"name": "line", "landmarks": ["a0", "a1", "a2"], "closed": False}
+    pair = {"name": "pair", "landmarks": ["a0", "b1"], "closed": False}
     with pytest.raises(ConfigError, match=message):
-        Regions.of(protocol({"name": "line", "landmarks": ["a0", "a1", "a2"], "closed": False}), structures)
+        Regions.of(protocol(line, pair), structures)
+
+
+def test_an_open_structure_is_closed_where_it_is_named() -> None:
+    line = {"name": "line", "landmarks": ["a0", "a1", "a2"], "closed": False}
+    assert "line" not in Regions.of(protocol(line)).names
+    assert Regions.of(protocol(line), ["line"]).members[0].tolist() == [0, 1, 2]
 
 
 def test_the_name_of_the_whole_is_taken() -> None:

@@ -64,7 +64,10 @@ class SegmentationEvaluation:
 
 
 def evaluate_segmentation(
-    predictor: Predictor, cases: Sequence[Case], progress: Callable[[], object] | None = None
+    predictor: Predictor,
+    cases: Sequence[Case],
+    progress: Callable[[], object] | None = None,
+    structures: Sequence[str] | None = None,
 ) -> SegmentationEvaluation:
     """Segment every image and lay the structures beside the true ones.
 
@@ -74,12 +77,13 @@ def evaluate_segmentation(
     Args:
         cases: with a label image, with landmarks, or with both. Without landmarks, ``asd`` and ``tre`` are NaN.
         progress: called after each image.
+        structures: which landmarks outline, of a model without masks; None for all closed ones.
 
     Raises:
         ModelError: the model segments no closed structure.
         DataError: there is no image, or one has neither label, or has other landmarks than the model.
     """
-    regions = evaluated_regions(predictor)
+    regions = evaluated_regions(predictor, structures)
     _require_labels(cases, predictor.protocol)
     measured = []
     for case in cases:
@@ -98,13 +102,14 @@ def evaluate_segmentation(
     )
 
 
-def evaluated_regions(predictor: Predictor) -> Regions:
+def evaluated_regions(predictor: Predictor, structures: Sequence[str] | None = None) -> Regions:
     """The closed structures that a model segments, without the hull of all landmarks.
 
     Raises:
         ModelError: there is none.
     """
-    seen = predictor.readout.regions if isinstance(predictor.readout, DenseReadout) else Regions.of(predictor.protocol)
+    readout = predictor.readout
+    seen = readout.regions if isinstance(readout, DenseReadout) else Regions.of(predictor.protocol, structures)
     kept = [index for index, hull in enumerate(seen.hull) if not hull]
     if not kept:
         raise ModelError(
@@ -143,7 +148,7 @@ def _measure(predictor: Predictor, case: Case, regions: Regions, in_mm: bool = T
     radiograph = case.radiograph()
     predictor.set_image(radiograph)
     in_mm &= radiograph.spacing_known
-    found = segment(predictor)
+    found = segment(predictor, regions.names)
     scores = score_segmentation(
         np.stack([found[name] for name in regions.names]),
         true_masks(case, regions, predictor.protocol, radiograph.size),

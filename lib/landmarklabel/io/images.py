@@ -19,7 +19,7 @@ SUFFIXES_OF_FORMAT = {
 #: Endings of the files that are looked for in folders. What a file is, its content decides.
 IMAGE_SUFFIXES = tuple(suffix for suffixes in SUFFIXES_OF_FORMAT.values() for suffix in suffixes)
 
-_EXPECTED = "expected a radiograph as DICOM, PNG, JPEG, TIFF, BMP, NRRD, NIfTI or MHA"
+EXPECTED = "expected a radiograph as DICOM, PNG, JPEG, TIFF, BMP, NRRD, NIfTI or MHA"
 
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -65,13 +65,13 @@ def sniff(path: Path) -> str:
         shown = str(path).encode(errors="replace").decode()
         raise ImageError(f"{shown}: the name is not UTF-8; rename the file") from None
     except IsADirectoryError:
-        raise ImageError(f"{path} is a folder; {_EXPECTED}") from None
+        raise ImageError(f"{path} is a folder; {EXPECTED}") from None
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
     except OSError as problem:
         raise ImageError(f"{path}: can't be read ({problem.strerror})") from None
     if not head:
-        raise ImageError(f"{path.name} is empty; {_EXPECTED}")
+        raise ImageError(f"{path.name} is empty; {EXPECTED}")
     if head[128:132] == b"DICM":
         return "DICOM"
     for signature, kind in _SIGNATURES:
@@ -80,8 +80,8 @@ def sniff(path: Path) -> str:
     if head[344:348] in (b"n+1\0", b"ni1\0") or (head[:2] == b"\x1f\x8b" and path.name.lower().endswith(".gz")):
         return "NIfTI"
     if _is_text(head):
-        raise ImageError(f"{path.name} is a text file; {_EXPECTED}")
-    raise ImageError(f"{path.name} is of no known image format; {_EXPECTED}")
+        raise ImageError(f"{path.name} is a text file; {EXPECTED}")
+    raise ImageError(f"{path.name} is of no known image format; {EXPECTED}")
 
 
 def _is_text(head: bytes) -> bool:

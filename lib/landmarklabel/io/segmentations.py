@@ -22,9 +22,9 @@ from ..errors import ImageError, LabelError, listed
 from ..files import atomic_write
 from ..radiograph import Geometry
 from ..segmentation import Segmentation, colour
-from .images import sniff
+from .images import EXPECTED, sniff
 from .raster import MAX_PIXELS
-from .volume import _require_one_file
+from .volume import require_one_whole_file
 
 #: How far the pixels of a label may lie beside those of the image: in pixels along it, in mm off its plane.
 TOLERANCE_PIXELS = 0.05
@@ -153,7 +153,10 @@ def read_segmentation(
         LabelError: it does not lie on the image, or holds values or segments that are none of the structures.
     """
     path = Path(path)
-    kind = sniff(path)
+    try:
+        kind = sniff(path)
+    except ImageError as problem:  # its sentence says what images are, not what labels are
+        raise ImageError(str(problem).replace(EXPECTED, _EXPECTED)) from None
     if kind == "PNG":
         values = _png_values(path)
         _require_size(values, geometry, path)
@@ -218,7 +221,7 @@ def _from_values(
 
 
 def _read_volume(path: Path, kind: str) -> sitk.Image:
-    _require_one_file(path, kind)
+    require_one_whole_file(path, kind)
     reader = sitk.ImageFileReader()
     reader.SetImageIO(_ITK_READERS[kind])
     reader.SetFileName(str(path))

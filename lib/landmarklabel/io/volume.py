@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import math
 import re
+import struct
 import zlib
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +27,7 @@ def read_volume(path: Path, kind: str) -> Radiograph:
     Raises:
         ImageError: the file is damaged, or holds more than one slice.
     """
-    _require_one_file(path, kind)
+    require_one_whole_file(path, kind)
     reader = sitk.ImageFileReader()
     reader.SetImageIO({"NRRD": "NrrdImageIO", "NIfTI": "NiftiImageIO", "MHA": "MetaImageIO"}[kind])
     reader.SetFileName(str(path))
@@ -48,10 +51,14 @@ def read_volume(path: Path, kind: str) -> Radiograph:
     return Radiograph(pixels, geometry, geometry.spacing, source, source=path.name)
 
 
-def _require_one_file(path: Path, kind: str) -> None:
-    """Refuse a header that names another file for its pixels: that could be any file of the machine.
+def require_one_whole_file(path: Path, kind: str) -> None:
+    """Refuse a header that names another file for its pixels, which could be any file of the machine; and half a file.
 
-    What is accepted is what surely keeps its pixels itself; the libraries read headers more freely than this.
+    What is accepted is what surely keeps its pixels itself; the libraries read headers more freely than this, and take
+    what there is of a compressed NIfTI that was cut off.
+
+    Raises:
+        ImageError: it is one of the two.
     """
     with path.open("rb") as file:
         head = file.read(_LONGEST_HEADER)
@@ -65,8 +72,35 @@ def _require_one_file(path: Path, kind: str) -> None:
         with suppress(zlib.error):  # damaged, which ITK will find out
             head = zlib.decompressobj(wbits=31).decompress(head, 352)
         alone = head[344:348] != b"ni1\0" and head[4:8] != b"ni2\0"
+        _require_whole(path)
     if not alone:
         raise ImageError(f"{path.name} keeps its pixels in another file; store header and pixels in one file")
+
+
+def _require_whole(path: Path) -> None:
+    """Follow a compressed NIfTI to its end, which holds a checksum; of another, compare its length with its header."""
+    with path.open("rb") as file:
+        head = file.read(352)
+    if not head.startswith(b"\x1f\x8b"):
+        if path.stat().st_size < _nifti_length(head):
+            raise ImageError(f"{path.name}: damaged NIfTI file (it is shorter than its header says)")
+        return
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(1 << 20):
+                pass
+    except (EOFError, OSError, zlib.error) as problem:
+        raise ImageError(f"{path.name}: damaged NIfTI file ({problem})") from None
+
+
+def _nifti_length(head: bytes) -> int:
+    """Bytes of a NIfTI-1 file by its header, of either byte order; 0 where it is no such header."""
+    for order in "<>":
+        if len(head) == 352 and struct.unpack(f"{order}i", head[:4])[0] == 348:
+            dimensions, *sides = struct.unpack(f"{order}8h", head[40:56])
+            (bits,), (offset,) = struct.unpack(f"{order}h", head[72:74]), struct.unpack(f"{order}f", head[108:112])
+            return int(offset) + math.prod(sides[:dimensions]) * bits // 8
+    return 0
 
 
 def _require_single(size: tuple[int, ...], path: Path) -> None:

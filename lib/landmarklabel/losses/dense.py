@@ -25,6 +25,8 @@ class DenseLossConfig(BaseModel):
         mapping: of the uv-maps, half for all pixels and half at the landmarks.
         variation: of the total variation of the uv-maps.
         dense: whether all pixels are told their uv; False for the landmarks alone (the paper's ablation "sparse").
+        location: of the cross-entropy over the pixels of an image, by which each structure is somewhere and nowhere
+            else; 0 as published. Where many structures look alike, as vertebrae do, it tells them apart far sooner.
         positive: power to which the ratio of pixels outside to pixels inside a structure is taken, as what a pixel
             inside counts; 1 as published, 0 for no weights.
     """
@@ -35,6 +37,7 @@ class DenseLossConfig(BaseModel):
     mapping: float = Field(0.6667, ge=0)
     variation: float = Field(0.2, ge=0)
     dense: bool = True
+    location: float = Field(0.0, ge=0)
     positive: float = Field(1.0, ge=0, le=1)
 
 
@@ -91,6 +94,7 @@ class DenseLoss(nn.Module):
             config.segmentation * self.of_masks(logits, wanted)
             + config.mapping / 2 * mapping
             + config.variation * self.variation(uv, inside)
+            + (config.location * self.of_location(logits, wanted) if config.location else 0.0)
         )
 
     def targets(self, points: torch.Tensor, size: tuple[int, int], drawn: torch.Tensor | None = None) -> DenseTargets:
@@ -114,6 +118,14 @@ class DenseLoss(nn.Module):
         weight = self.positive[:, None, None]
         each = F.binary_cross_entropy_with_logits(logits, wanted.masks.float(), pos_weight=weight, reduction="none")
         return _mean(each.mean(dim=(2, 3)), wanted.known)
+
+    def of_location(self, logits: torch.Tensor, wanted: DenseTargets) -> torch.Tensor:
+        """-log of what a softmax over all pixels leaves inside the structure, of those that are in the image."""
+        flat, inside = logits.flatten(2), wanted.masks.flatten(2)
+        within = torch.where(inside, flat, -torch.inf)
+        there = wanted.known & inside.any(dim=2)
+        part = within.where(there[..., None], flat).logsumexp(dim=2) - flat.logsumexp(dim=2)
+        return _mean(-part, there)
 
     def at_pixels(self, uv: torch.Tensor, wanted: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
         """Mean distance, |du| + |dv| over 2, of the pixels inside their structure."""

@@ -16,6 +16,12 @@ from .template import Template
 #: A mask of fewer pixels, or of a smaller part of the box of the mean shape, is tiny.
 _FEWEST, _SMALLEST = 8, 0.02
 
+#: A mask of more than so many of these boxes is too large: its surest pixels are taken.
+_LARGEST = 2.0
+
+#: How far from its strongest place a structure reaches: in halves of its longer side, and in pixels.
+_WINDOW, _WINDOW_MARGIN = 2.0, 3.0
+
 #: Pixels^2, the variance along each axis of a point that is known to its pixel.
 _PIXEL = 1 / 12
 
@@ -109,18 +115,18 @@ def decode(
         config: how; local linear by default.
     """
     config = config or UVDecoderConfig()
-    probability = logits.detach().to(_precise(logits.dtype)).sigmoid()
-    uv, place, extent = (each.detach().to(probability) for each in (uv, targets.uv, extent))
+    logits = logits.detach().to(_precise(logits.dtype))
+    uv, place, extent = (each.detach().to(logits) for each in (uv, targets.uv, extent))
     region = targets.region.to(logits.device)
     batch, number = len(logits), len(region)
-    points = probability.new_full((batch, number, 2), math.nan)
-    covariance = probability.new_full((batch, number, 2, 2), math.nan)
-    confidence = probability.new_zeros((batch, number))
+    points = logits.new_full((batch, number, 2), math.nan)
+    covariance = logits.new_full((batch, number, 2, 2), math.nan)
+    confidence = logits.new_zeros((batch, number))
     known = place.isfinite().all(dim=-1)
     for index in region[known].unique().tolist():
         wanted = (known & (region == index)).nonzero().flatten()
         for image in range(batch):
-            pixels = _pixels(probability[image, index], uv[image, index], extent[index])
+            pixels = _pixels(logits[image, index], uv[image, index], extent[index])
             if len(pixels.position) == 0:
                 continue
             chunks = wanted.split(max(1, _AT_ONCE // len(pixels.position)))
@@ -180,19 +186,40 @@ def _precise(dtype: torch.dtype) -> torch.dtype:
     return dtype if dtype == torch.float64 else torch.float32
 
 
-def _pixels(probability: torch.Tensor, uv: torch.Tensor, extent: torch.Tensor) -> _Pixels:
-    """Those of the mask (H, W), or the most probable ones where there are too few, of a map (2, H, W)."""
-    width = probability.shape[1]
-    probability, uv = probability.flatten(), uv.flatten(1)
-    index = _finite((probability > 0.5).nonzero()[:, 0], uv)
+def _pixels(logits: torch.Tensor, uv: torch.Tensor, extent: torch.Tensor) -> _Pixels:
+    """Those of the mask (H, W) around its strongest place, of a map (2, H, W).
+
+    Where there are too few, the most probable ones; of many more than the mean shape's box has, those.
+    """
+    width = logits.shape[1]
+    near = _around_strongest(logits, extent)
+    logits, uv = logits.flatten(), uv.flatten(1)
+    every = _finite(near.flatten().nonzero()[:, 0], uv)
+    index = every[logits[every] > 0]
     box = float(4 * extent.prod())
     if len(index) < max(_FEWEST, _SMALLEST * box):
-        every = _finite(torch.arange(len(probability), device=uv.device), uv)
-        ranked = probability[every]
-        most = min(len(every), max(_FEWEST, math.ceil(box)))
-        index = every[ranked >= ranked.topk(most).values[-1]] if most else every
+        index = every[logits[every].topk(min(len(every), max(_FEWEST, math.ceil(box)))).indices]
+    elif len(index) > max(_FEWEST, _LARGEST * box):
+        index = index[logits[index].topk(max(_FEWEST, math.ceil(_LARGEST * box))).indices]
     position = torch.stack([index % width, torch.div(index, width, rounding_mode="floor")], dim=-1)
-    return _Pixels(position.to(uv), uv[:, index].T * extent, probability[index])
+    return _Pixels(position.to(uv), uv[:, index].T * extent, logits[index].sigmoid())
+
+
+def _around_strongest(logits: torch.Tensor, extent: torch.Tensor) -> torch.Tensor:
+    """Which pixels (H, W) are around the place where a box of the mean shape holds most of a mask.
+
+    A network that takes one vertebra for two has both in its mask; a landmark is in one.
+    """
+    height, width = logits.shape
+    part = logits.nan_to_num(-torch.inf).flatten().softmax(dim=0).view(1, 1, height, width).nan_to_num(0.0)
+    across, down = (2 * math.ceil(float(half)) + 1 for half in extent.clamp(max=max(height, width)))
+    along = F.avg_pool2d(part, (1, across), 1, (0, across // 2))
+    held = F.avg_pool2d(along, (down, 1), 1, (down // 2, 0))[0, 0]
+    y, x = divmod(int(held.argmax()), width)
+    reach = _WINDOW * float(extent.max()) + _WINDOW_MARGIN
+    near_x = (torch.arange(width, device=logits.device) - x).abs() <= reach
+    near_y = (torch.arange(height, device=logits.device) - y).abs() <= reach
+    return near_y[:, None] & near_x[None]
 
 
 def _finite(index: torch.Tensor, uv: torch.Tensor) -> torch.Tensor:

@@ -44,7 +44,7 @@ class Regions:
 
     @classmethod
     def of(cls, protocol: Protocol, structures: Sequence[str] | None = None) -> Regions:
-        """The closed structures of a protocol with three landmarks or more, all or those named.
+        """The closed structures of a protocol with three landmarks or more; or those named, closed by a line if open.
 
         Where they leave a landmark out, a last region ``whole`` is the convex hull of all landmarks.
 
@@ -120,12 +120,12 @@ def _closed(protocol: Protocol) -> list[Structure]:
 
 
 def _named(protocol: Protocol, names: Sequence[str]) -> list[Structure]:
-    known = {structure.name: structure for structure in _closed(protocol)}
+    known = {structure.name: structure for structure in protocol.structures if len(structure.landmarks) >= 3}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ConfigError(
-            f"structures: {listed(unknown)} can't be segmented in {protocol.name}; choose from its closed structures "
-            f"with three landmarks or more ({listed(known, 20) or 'it has none'})"
+            f"structures: {listed(unknown)} can't be segmented in {protocol.name}; choose from its structures of "
+            f"three landmarks or more ({listed(known, 20) or 'it has none'})"
         )
     repeated = sorted({name for name in names if list(names).count(name) > 1})
     if repeated:

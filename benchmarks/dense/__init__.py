@@ -1,0 +1,1 @@
+"""Parts of the benchmark of segmentations and uv-maps, benchmarks/denseseg.py."""
