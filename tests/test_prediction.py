@@ -283,7 +283,9 @@ def test_output_that_can_not_be_made(model: Path, tmp_path: Path, fails: Callabl
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["protocols", "phantom", "import", "train", "evaluate", "predict", "serve"])
+@pytest.mark.parametrize(
+    "command", ["protocols", "phantom", "import", "train", "evaluate", "predict", "carry", "search", "serve"]
+)
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
     result = run(command, "--help", env={**os.environ, "COLUMNS": "200", "TERM": "dumb"})
     assert result.returncode == 0

@@ -188,3 +188,11 @@ def test_a_decoder_of_other_maps_is_refused(
     sentence = fails("evaluate", heatmaps, "--data", "studies:.", "--decoder", "softmin")
     assert "--decoder, method: got 'softmin'" in sentence
     assert "dark" in sentence
+
+
+def test_structures_that_are_not_there_are_said_before_the_work(tmp_path: Path, fails: Callable[..., str]) -> None:
+    """Before the data are even looked for."""
+    model = tiny.untrained_model(tmp_path / "m.safetensors", tiny.protocol_of(3), tiny.config())
+    for option in (["--structures"], ["--segmentation-plot", tmp_path / "plot.png"]):
+        sentence = fails("evaluate", model, "--data", f"studies:{tmp_path / 'none'}", *option)
+        assert "the model tiny segments no closed structure of points_3" in sentence

@@ -70,6 +70,7 @@ def evaluate(
     """
     from .engine.evaluation import evaluate as run
     from .engine.evaluation_report import leaked, print_table, report, write_csv
+    from .engine.segmentation_evaluation import evaluated_regions
     from .io.dataset import read_dataset
     from .modelfile import read_header
     from .precision import as_precision
@@ -80,6 +81,8 @@ def evaluate(
         require_place(output)
     header = read_header(model)
     predictor = Predictor.load(model, device, _decoder(decoder, header), precision=as_precision(precision))
+    if structures or segmentation_plot:
+        evaluated_regions(predictor)  # says so before long work if there are none
     dataset = read_dataset(data, protocol or header.protocol)
     require_protocol(header, dataset.protocol, model.name)
     chosen = split if split is not None else _own_split(header, dataset)

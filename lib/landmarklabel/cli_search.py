@@ -17,7 +17,7 @@ def search(
     data: Source,
     out: Annotated[Path, typer.Option(help="Folder of the search; one in it that is not finished is resumed.")],
     trials: Annotated[int, typer.Option(min=1, help="How many training runs, in all.")],
-    seed: Annotated[int, typer.Option(min=0, max=2000, help="Of the weights that are tried.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the weights that are tried.")] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, help="Of each trial; default: the configuration's.")] = None,
     protocol: ProtocolOption = None,
     changes: Changes = None,

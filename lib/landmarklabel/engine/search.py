@@ -233,7 +233,8 @@ class _Search:
     def _one(self, index: int) -> SearchTrial | None:
         # A sampler of its own for each trial: what it draws depends on the seed and the trials before, not on when the
         # search was started again.
-        self._study.sampler = self._optuna.samplers.TPESampler(seed=self._seed * 1_000_003 + index)
+        own = int(np.random.SeedSequence([self._seed, index]).generate_state(1)[0])
+        self._study.sampler = self._optuna.samplers.TPESampler(seed=own)
         trial = self._study.ask()
         trial.set_user_attr(_INDEX, index)
         weights = {name: trial.suggest_float(name, 0.0, 1.0) for name in WEIGHTS}
