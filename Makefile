@@ -12,6 +12,7 @@ PROTOCOL ?= cephalometric_19
 PORT ?= 8000
 HOST ?= 127.0.0.1
 DATA ?= data
+WORKERS ?= 2
 
 VENV := .venv
 SLICER_VENV := .venv-slicer
@@ -31,11 +32,14 @@ $(WORK):
 	@cp -R sample_data/models/$(PROTOCOL) $@.part/models/
 	@mv $@.part $@
 
+# Two processes of one thread each; a file's tests stay together, as its server does.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest tests --ignore=tests/slicer -n $(WORKERS) --dist loadfile
+
 test: $(VENV)/.ready test-slicer
-	$(PY) -m pytest tests --ignore=tests/slicer
+	$(PYTEST)
 
 test-fast: $(VENV)/.ready
-	$(PY) -m pytest tests --ignore=tests/slicer -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # The real MRML of 3D Slicer, in an environment without PyTorch: in life they are two programs.
 test-slicer: $(SLICER_VENV)/.ready

@@ -48,6 +48,7 @@ DEV = [
     *SEARCH,
     "pytest>=8",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",
     "hypothesis>=6.100",
     "ruff>=0.14",
     "mypy>=1.15",
