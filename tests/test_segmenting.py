@@ -118,6 +118,8 @@ def test_a_point_beside_all_structures_is_refused(found: tuple[Predictor, np.nda
         place_of(predictor, [2, 2])
     with pytest.raises(LabelError, match="none of the structures"):
         place_of(predictor, [-50, 2])
+    with pytest.raises(LabelError, match=r"^\(2, 6\) lies in none of the structures outline"):  # in the image's pixels
+        place_of(predictor, [2, 6], points)
 
 
 @settings(max_examples=40, deadline=None)
