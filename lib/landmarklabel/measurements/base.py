@@ -47,7 +47,7 @@ class Norm(BaseModel):
     source: str = Field(min_length=1)
 
 
-class Class_(BaseModel):
+class Class_(BaseModel):  # noqa: N801 - "class" is the word of the field, and of Python
     """A range of values that has a name. Lengths in mm; classes of one measurement don't overlap.
 
     Attributes:
