@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
@@ -99,7 +100,7 @@ class MeasurementDefinition(BaseModel):
         if len(set(names)) < len(names):
             raise ValueError(f"measurement '{self.name}': two of its classes have one name ({listed(names)})")
 
-    @property
+    @cached_property
     def kind(self) -> Kind | None:
         """How it is measured on landmarks; None if others make it."""
         return next((getattr(self, key) for key in KINDS if getattr(self, key) is not None), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,23 +53,16 @@ def measure(
     sure = None if errors is None else _likely_within(errors, protocol.radii[0]) >= LOW_CONFIDENCE
     found = []
     for index, (part, definition) in enumerate(plan):
-        one = Measurement(
-            part.name,
-            part.title,
-            None,
-            unit_of(part.unit, in_mm),
-            part.landmarks,
-            definition.analyses,
-            note=notes[index],
-            norm=part.norm,
-        )
-        if not np.isfinite(values[index]):
-            found.append(replace(one, reason=_reason(part, notes[index], protocol, at)))
-            continue
-        one = _judged(replace(one, value=float(values[index]), lines=_in_pixels(drawn[index], scale)), part, in_mm)
-        if bars is not None and sure is not None:
-            one = _with_bars(one, part, bars, index, protocol, sure)
-        found.append(one)
+        fields: dict[str, Any] = {"analyses": definition.analyses, "note": notes[index], "norm": part.norm}
+        value = float(values[index])
+        if not np.isfinite(value):
+            fields["reason"] = _reason(part, notes[index], protocol, at)
+        else:
+            fields |= {"lines": _in_pixels(drawn[index], scale)} | _judged(value, part, in_mm)
+            if bars is not None and sure is not None:
+                fields |= _error_bar(part, bars, index, sure[plan.places[index]], plan.places[index])
+        given = value if np.isfinite(value) else None
+        found.append(Measurement(part.name, part.title, given, unit_of(part.unit, in_mm), part.landmarks, **fields))
     return tuple(found)
 
 
@@ -142,38 +135,41 @@ def _reason(part: Part, note: str, protocol: Protocol, at: Array) -> str:
     return note or "not defined by these points: some of them lie on one place or on one line"
 
 
-def _judged(one: Measurement, part: Part, in_mm: bool) -> Measurement:
-    """With what norm and classes say of the value."""
-    assert one.value is not None
+def _judged(value: float, part: Part, in_mm: bool) -> dict[str, Any]:
+    """What norm and classes say of a value: fields of a :class:`~.base.Measurement`."""
     if not has_scale(part, in_mm):
-        return one
-    category = next((each.name for each in part.classes if each.holds(one.value)), None)
+        return {}
+    category = next((each.name for each in part.classes if each.holds(value)), None)
     if part.norm is None or part.norm.sd is None:
-        return replace(one, category=category)
-    deviation = (one.value - part.norm.mean) / part.norm.sd
-    return replace(one, category=category, deviation=deviation, out_of_norm=abs(deviation) > 1)
+        return {"category": category}
+    deviation = (value - part.norm.mean) / part.norm.sd
+    return {"category": category, "deviation": deviation, "out_of_norm": abs(deviation) > 1}
 
 
-def _with_bars(
-    one: Measurement, part: Part, bars: ErrorBars, index: int, protocol: Protocol, sure: NDArray[np.bool_]
-) -> Measurement:
-    own = np.array([protocol.index(label) for label in part.landmarks], dtype=np.intp)
-    told = bars.reductions[index, own]
-    improve = part.landmarks[int(told.argmax())] if told.size and told.max() > 0 else None
+def _error_bar(
+    part: Part, bars: ErrorBars, index: int, sure: NDArray[np.bool_], places: NDArray[np.intp]
+) -> dict[str, Any]:
+    """What samples say of a value: fields of a :class:`~.base.Measurement`.
+
+    Args:
+        index: of the value among the bars.
+        sure: (L,), of its landmarks, which have no low confidence.
+        places: (L,), indices of its landmarks.
+    """
+    told = bars.reductions[index, places]
+    improve = {"improve": part.landmarks[int(told.argmax())] if told.max(initial=0.0) > 0 else None}
     if not np.isfinite(bars.sd[index]):
-        return replace(one, improve=improve)
-    within68, within95 = ((float(low), float(high)) for low, high in bars.intervals[:, :, index])
+        return improve
+    within68, within95 = ((low, high) for low, high in bars.intervals[:, :, index].tolist())
     probabilities = bars.probabilities[index]
     one_class = not probabilities or any(each.holds(within95[0]) and each.holds(within95[1]) for each in part.classes)
-    return replace(
-        one,
-        sd=float(bars.sd[index]),
-        interval68=within68,
-        interval95=within95,
-        probabilities=probabilities,
-        improve=improve,
-        reliable=one_class and bool(sure[own].all()) and bool(bars.defined[index] >= _ALMOST_ALWAYS),
-    )
+    return improve | {
+        "sd": float(bars.sd[index]),
+        "interval68": within68,
+        "interval95": within95,
+        "probabilities": probabilities,
+        "reliable": one_class and bool(sure.all()) and bool(bars.defined[index] >= _ALMOST_ALWAYS),
+    }
 
 
 def _likely_within(errors: JointErrors, radius: float) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,25 +34,31 @@ class Plan:
         for definition, parts in zip(self.protocol.measurements, self.parts, strict=True):
             yield from ((part, definition) for part in parts)
 
+    @cached_property
+    def places(self) -> tuple[NDArray[np.intp], ...]:
+        """Indices of the landmarks of each part."""
+        return tuple(np.array([self._index[label] for label in part.landmarks], dtype=np.intp) for part, _ in self)
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {label: index for index, label in enumerate(self.protocol.labels)}
+
     def values(self, points: Array) -> Array:
         """(S, P), of S sets of points (S, K, 2); NaN where they define none."""
         columns: dict[str, Array] = {}
-        labels = {label: index for index, label in enumerate(self.protocol.labels)}
         with np.errstate(all="ignore"):  # what is not defined is NaN
             for definition, parts in zip(self.protocol.measurements, self.parts, strict=True):
-                found = self._values(definition, points, labels, columns)
+                found = self._values(definition, points, columns)
                 columns |= {part.name: column for part, column in zip(parts, found, strict=True)}
         values = np.stack(list(columns.values()), axis=1) if columns else np.empty((len(points), 0))
         return np.where(np.isfinite(values), values, np.nan)
 
-    def _values(
-        self, definition: MeasurementDefinition, points: Array, labels: dict[str, int], known: dict[str, Array]
-    ) -> list[Array]:
+    def _values(self, definition: MeasurementDefinition, points: Array, known: dict[str, Array]) -> list[Array]:
         if definition.composed is not None:
             composed = COMPOSED[definition.composed]
             return list(composed.evaluate(points, self.protocol, definition.structures).T)
         if definition.kind is not None:
-            return [definition.kind.value(lambda label: points[:, labels[label]])]
+            return [definition.kind.value(lambda label: points[:, self._index[label]])]
         return [np.asarray(sum(sign * known[name] for name, sign in definition.terms))]
 
     def notes(self, points: Array) -> list[str]:
@@ -80,7 +86,7 @@ class Plan:
         if definition.composed is not None:
             return list(COMPOSED[definition.composed].construction(points, self.protocol, definition.structures))
         if definition.kind is not None:
-            return [definition.kind.lines(lambda label: points[self.protocol.index(label)])]
+            return [definition.kind.lines(lambda label: points[self._index[label]])]
         return [tuple(dict.fromkeys(line for name, _ in definition.terms for line in known[name]))]
 
 
