@@ -34,7 +34,8 @@ from numpy.typing import NDArray
 
 from ..errors import ProtocolError, listed
 from .base import Class_, Line, Part
-from .structures import labels_of, points_of, vertebrae_of
+from .geometry import cross, length
+from .structures import labels_of, outlines_of, vertebrae_of
 
 if TYPE_CHECKING:  # a protocol holds measurements, and so knows this package
     from ..protocol import Protocol
@@ -78,11 +79,11 @@ class Curves:
 
 @dataclass(frozen=True)
 class Spines:
-    """Vertebrae from the front.
+    """V vertebrae from the front, of S spines.
 
     Attributes:
-        corners: (S, V, 4, 2), of V vertebrae from top to bottom: upper left, upper right, lower right, lower left, as
-            seen in the image, y down. A vertebra without all of its corners is absent.
+        corners: (V, 4, S, 2), from top to bottom: upper left, upper right, lower right, lower left, as seen in the
+            image, y down. A vertebra without all of its corners is absent.
         levels: (V,), of :data:`LEVELS`.
     """
 
@@ -90,15 +91,29 @@ class Spines:
     levels: Indices
 
     @cached_property
-    def across(self) -> Array:
-        """(S, V, 2, 2), from the left to the right end of the superior and of the inferior end plate."""
-        return np.asarray(self.corners[:, :, 1:3] - self.corners[:, :, [0, 3]])
+    def plates(self) -> tuple[Array, Array]:
+        """(V, S, 2) each, from the left to the right end of the superior and of the inferior end plate."""
+        left_top, right_top, right_foot, left_foot = np.moveaxis(self.corners, 1, 0)
+        return right_top - left_top, right_foot - left_foot
 
     @cached_property
     def present(self) -> NDArray[np.bool_]:
-        """(S, V), whether all corners are there and the lines between them have a direction."""
-        drawn = self.across.any(axis=3).all(axis=2) & self.across.sum(axis=2).any(axis=2)
-        return np.asarray(drawn & np.isfinite(np.einsum("svcx->sv", self.corners)))
+        """(V, S), whether all corners are there and the lines between them have a direction."""
+        upper, lower = self.plates
+        drawn = length(upper) * length(lower) * length(upper + lower) > 0
+        return np.asarray(drawn & np.isfinite(self.centres[..., 0]))
+
+    @cached_property
+    def centres(self) -> Array:
+        """(V, S, 2)."""
+        a, b, c, d = np.moveaxis(self.corners, 1, 0)
+        return np.asarray((a + b + c + d) / 4)
+
+    @cached_property
+    def ends(self) -> tuple[Indices, Indices]:
+        """First and last vertebra that is present, each (S,)."""
+        there = self.present
+        return there.argmax(axis=0), len(there) - 1 - there[::-1].argmax(axis=0)
 
     @property
     def measurable(self) -> NDArray[np.bool_]:
@@ -106,48 +121,36 @@ class Spines:
 
         A vertebra that is missing inside might have been the most tilted one.
         """
-        count, (first, last) = self.present.sum(axis=1), self.ends
-        return (count >= _FEWEST) & (count == last - first + 1)
-
-    @cached_property
-    def centres(self) -> Array:
-        """(S, V, 2)."""
-        return np.asarray(self.corners.mean(axis=2))
-
-    @cached_property
-    def ends(self) -> tuple[Indices, Indices]:
-        """First and last vertebra that is present, each (S,)."""
-        there = self.present
-        return there.argmax(axis=1), there.shape[1] - 1 - there[:, ::-1].argmax(axis=1)
+        count, (first, last) = self.present.sum(axis=0), self.ends
+        return np.asarray((count >= _FEWEST) & (count == last - first + 1))
 
     def tilts(self, end_plates: bool) -> tuple[Array, Array]:
-        """(S, V) degrees by which the right end of a vertebra lies lower, as upper and as lower end vertebra.
+        """(V, S) degrees by which the right end of a vertebra lies lower, as upper and as lower end vertebra.
 
-        The line is the superior and the inferior end plate, or for both the one between the middles of the sides.
+        The line is the superior and the inferior end plate, or for both the one between the middles of the sides; NaN
+        where a vertebra is absent.
         """
-        upper, lower = self.across[:, :, 0], self.across[:, :, 1]
-        if not end_plates:
-            upper = lower = upper + lower
-        return _degrees(upper), _degrees(lower)
+        upper, lower = self.plates if end_plates else (self.plates[0] + self.plates[1],) * 2
+        tilts = [np.degrees(np.arctan2(line[..., 1], line[..., 0])) for line in (upper, lower)]
+        above, below = (np.where(self.present, tilt, np.nan) for tilt in tilts)
+        return above, below
 
     def one_arc(self) -> NDArray[np.bool_]:
         """(S,), whether all middles of end plates lie on one side of the line from the first to the last."""
-        left_to_right = self.corners + self.corners[:, :, [1, 0, 3, 2]]
-        middles = left_to_right[:, :, 1:3] / 2  # of the superior and of the inferior end plate
-        rows, (first, last) = np.arange(len(middles)), self.ends
-        start, end = middles[rows, first, 0], middles[rows, last, 1]
-        middles[rows, last] = start[:, None]  # the end is on the line, and the challenge leaves the one before it out
-        side = _cross((end - start)[:, None, None], middles - start[:, None, None])
-        return np.asarray((~(side < 0)).all(axis=(1, 2)) | (~(side > 0)).all(axis=(1, 2)))
+        a, b, c, d = np.moveaxis(self.corners, 1, 0)
+        middles, (first, last) = ((a + b) / 2, (c + d) / 2), self.ends
+        start, end = _of(middles[0], first), _of(middles[1], last)
+        inner = np.arange(len(a))[:, None] != last  # the challenge leaves out both of the last vertebra
+        side = [np.where(inner, cross(end - start, middle - start), 0.0) for middle in middles]
+        return np.asarray(~(np.minimum(*side) < 0).any(axis=0) | ~(np.maximum(*side) > 0).any(axis=0))
 
     def apex(self, upper: Indices, lower: Indices) -> Indices:
         """(S,), the vertebra farthest from the line between the centres of two, not outside of them."""
-        rows, centres = np.arange(len(self.corners)), self.centres
-        start, end = centres[rows, upper], centres[rows, lower]
-        away = np.abs(_cross((end - start)[:, None], centres - start[:, None]))
-        level = np.arange(centres.shape[1])
-        inside = (level >= upper[:, None]) & (level <= lower[:, None])
-        return np.asarray(np.where(inside & np.isfinite(away), away, -1.0).argmax(axis=1))
+        start, end = _of(self.centres, upper), _of(self.centres, lower)
+        away = np.abs(cross(end - start, self.centres - start))
+        level = np.arange(len(away))[:, None]
+        inside = (level >= upper) & (level <= lower) & np.isfinite(away)
+        return np.asarray(np.where(inside, away, -1.0).argmax(axis=0))
 
 
 def find_curves(spines: Spines, end_plates: bool, half: Array | None = None) -> Curves:
@@ -158,35 +161,53 @@ def find_curves(spines: Spines, end_plates: bool, half: Array | None = None) -> 
         end_plates: as Cobb drew it, or else as the AASCE challenge has it; see the text above.
         half: (S,), y of the middle of each image, by which the challenge tells the lower half; None: told by level.
     """
-    apart = _angles(spines, end_plates)
-    rows, count = np.arange(len(apart)), apart.shape[1]
-    upper, lower = np.divmod(apart.reshape(len(apart), -1).argmax(axis=1), count)
+    tilts = spines.tilts(end_plates)
+    upper, lower = _farthest_apart(*tilts)
     first, last = spines.ends
-    arc = spines.one_arc() & (not end_plates)
-    top = np.where(arc, first, _farthest(apart[rows, :, upper], upper))
-    bottom = np.where(arc, last, _farthest(apart[rows, lower], lower))
+    arc = spines.one_arc() if not end_plates else np.zeros(len(upper), dtype=bool)
+    top = np.where(arc, first, _above(tilts, upper))
+    bottom = np.where(arc, last, _below(tilts, lower))
     major = _by_apex(spines, upper, lower) if end_plates else _by_half(spines, upper, lower, arc, half)
-    higher, deeper = _farthest(apart[rows, :, top], top), _farthest(apart[rows, bottom], bottom)
     # Six end vertebrae below each other make five neighbouring curves; the major one's name says which three are asked.
-    limits = np.stack([higher, top, upper, lower, bottom, deeper], axis=1)
-    curve = 2 - major[:, None] + np.arange(3)
-    uppers, lowers = np.take_along_axis(limits, curve, 1), np.take_along_axis(limits, curve + 1, 1)
-    angles = np.where(spines.measurable[:, None], apart[rows[:, None], uppers, lowers], np.nan)
-    return Curves(angles, uppers, lowers, major)
+    limits = np.stack([_above(tilts, top), top, upper, lower, bottom, _below(tilts, bottom)])
+    curve = 2 - major + np.arange(3)[:, None]
+    uppers, lowers = np.take_along_axis(limits, curve, 0), np.take_along_axis(limits, curve + 1, 0)
+    angles = np.where(uppers < lowers, _apart(_of(tilts[0], uppers), _of(tilts[1], lowers)), 0.0)
+    return Curves(np.where(spines.measurable, angles, np.nan).T, uppers.T, lowers.T, major)
 
 
-def _angles(spines: Spines, end_plates: bool) -> Array:
-    """(S, V, V) degrees between the line of an upper and that of a lower end vertebra; 0 unless it is the lower one."""
-    upper, lower = spines.tilts(end_plates)
-    apart = np.abs(upper[:, :, None] - lower[:, None])
-    apart = np.minimum(apart, 360 - apart)
-    below = np.triu(np.ones(apart.shape[1:], dtype=bool), 1)
-    return np.where(below & spines.present[:, :, None] & spines.present[:, None], apart, 0.0)
+def _apart(first: Array, second: Array) -> Array:
+    """Degrees in [0, 180] between two tilts."""
+    apart = np.abs(first - second)
+    return np.minimum(apart, 360 - apart)
 
 
-def _farthest(angles: Array, otherwise: Indices) -> Indices:
-    """(S,), at which of (S, V) the angle is largest; ``otherwise`` where there is none."""
-    return np.where((angles > 0).any(axis=1), angles.argmax(axis=1), otherwise)
+def _of(values: Array, at: Indices) -> Array:
+    """(..., S) or (..., S, 2), of (V, S) or (V, S, 2) that of the vertebrae ``at`` (..., S)."""
+    return np.asarray(values[at, np.arange(at.shape[-1])])
+
+
+def _farthest_apart(upper: Array, lower: Array) -> tuple[Indices, Indices]:
+    """The two vertebrae with the largest angle between the upper line of one and the lower line of a later one."""
+    above, below = np.triu_indices(len(upper), 1)
+    largest = np.nan_to_num(_apart(upper[above], lower[below]), nan=0.0).argmax(axis=0)
+    return above[largest], below[largest]
+
+
+def _above(tilts: tuple[Array, Array], at: Indices) -> Indices:
+    """The upper end vertebra of the curve whose lower one is given; the same where there is none above."""
+    return _farthest(_apart(tilts[0], _of(tilts[1], at)), np.arange(len(tilts[0]))[:, None] < at, at)
+
+
+def _below(tilts: tuple[Array, Array], at: Indices) -> Indices:
+    """The lower end vertebra of the curve whose upper one is given; the same where there is none below."""
+    return _farthest(_apart(_of(tilts[0], at), tilts[1]), np.arange(len(tilts[0]))[:, None] > at, at)
+
+
+def _farthest(angles: Array, where: NDArray[np.bool_], otherwise: Indices) -> Indices:
+    """(S,), at which of (V, S) the angle is largest; ``otherwise`` where there is none."""
+    asked = np.where(where & (angles > 0), angles, 0.0)
+    return np.where(asked.any(axis=0), asked.argmax(axis=0), otherwise)
 
 
 def _by_half(spines: Spines, upper: Indices, lower: Indices, arc: NDArray[np.bool_], half: Array | None) -> Indices:
@@ -194,8 +215,8 @@ def _by_half(spines: Spines, upper: Indices, lower: Indices, arc: NDArray[np.boo
     if half is None:
         high = (spines.levels[upper] + spines.levels[lower]) / 2 < LEVELS["T11"]
     else:
-        rows, plates = np.arange(len(upper)), spines.corners[:, :, 2:, 1].mean(axis=2)  # the inferior ones
-        high = (plates[rows, upper] + plates[rows, lower]) / 2 < half
+        foot = (spines.corners[:, 2, :, 1] + spines.corners[:, 3, :, 1]) / 2  # y of the inferior end plate's middle
+        high = (_of(foot, upper) + _of(foot, lower)) / 2 < half
     return np.where(high | arc, 1, 2)
 
 
@@ -203,15 +224,6 @@ def _by_apex(spines: Spines, upper: Indices, lower: Indices) -> Indices:
     """Which curve the major one is by its apex."""
     apex = spines.levels[spines.apex(upper, lower)]
     return np.asarray((apex > LEVELS["T5"]).astype(np.intp) + (apex > LEVELS["T11"]))
-
-
-def _degrees(vectors: Array) -> Array:
-    """Directions of vectors (..., 2)."""
-    return np.degrees(np.arctan2(vectors[..., 1], vectors[..., 0]))
-
-
-def _cross(a: Array, b: Array) -> Array:
-    return np.asarray(a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0])
 
 
 @dataclass(frozen=True)
@@ -257,7 +269,7 @@ class Cobb:
     ) -> tuple[tuple[Line, ...], ...]:
         """The lines of the two end vertebrae of each curve, to as much again on either side."""
         spine = self._spines(points[None], protocol, structures)
-        found, corners = find_curves(spine, self.end_plates), spine.corners[0]
+        found, corners = find_curves(spine, self.end_plates), spine.corners[:, :, 0]
         upper, lower = corners[:, :2], corners[:, :1:-1]  # left and right end of each end plate
         if not self.end_plates:
             upper = lower = (upper + lower) / 2
@@ -268,14 +280,14 @@ class Cobb:
 
     def _spines(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Spines:
         names = vertebrae_of(protocol, structures, self.kind)
-        return Spines(points_of(points, protocol, names), np.array([LEVELS[name] for name in names]))
+        return Spines(outlines_of(points, protocol, names), np.array([LEVELS[name] for name in names]))
 
     def _note(self, spine: Spines, found: Curves, curve: int, names: tuple[str, ...]) -> str:
         if not found.angles[0, curve] > 0:
             return "" if np.isnan(found.angles[0, curve]) else "the spine ends before another curve"
         upper, lower = found.upper[:, curve], found.lower[:, curve]
         tilts = spine.tilts(self.end_plates)
-        closing = (tilts[1][0, lower[0]] - tilts[0][0, upper[0]] + 180) % 360 - 180
+        closing = (tilts[1][lower[0], 0] - tilts[0][upper[0], 0] + 180) % 360 - 180
         apex = names[spine.apex(upper, lower)[0]]
         if lower[0] == upper[0] + 1:
             apex = f"the disc between {names[upper[0]]} and {names[lower[0]]}"
