@@ -116,14 +116,20 @@ class Spines:
         there = self.present
         return there.argmax(axis=0), len(there) - 1 - there[::-1].argmax(axis=0)
 
+    @cached_property
+    def down(self) -> Array:
+        """(S, 2), from the centre of the first vertebra to that of the last."""
+        first, last = self.ends
+        return _of(self.centres, last) - _of(self.centres, first)
+
     @property
     def measurable(self) -> NDArray[np.bool_]:
-        """(S,), where there are enough vertebrae, none missing between the first and the last.
+        """(S,), where there are enough vertebrae, none missing between the first and the last, and these are two.
 
         A vertebra that is missing inside might have been the most tilted one.
         """
         count, (first, last) = self.present.sum(axis=0), self.ends
-        return np.asarray((count >= _FEWEST) & (count == last - first + 1))
+        return np.asarray((count >= _FEWEST) & (count == last - first + 1) & _has_direction(self.down))
 
     def tilts(self, end_plates: bool) -> tuple[Array, Array]:
         """(V, S) degrees by which the right end of a vertebra lies lower, as upper and as lower end vertebra.
@@ -132,12 +138,12 @@ class Spines:
         compared with the normal to the line from the first vertebra to the last. NaN where a vertebra is absent.
         """
         upper, lower = self.plates if end_plates else (self.plates[0] + self.plates[1],) * 2
-        first, last = self.ends
-        down = _of(self.centres, last) - _of(self.centres, first)
         found = []
         for line in (upper, lower)[: 1 + end_plates]:
             with np.errstate(divide="ignore", invalid="ignore"):
-                slope = dot(down, line) / cross(line, down)  # a line has no direction: swapped corners change nothing
+                slope = dot(self.down, line) / cross(
+                    line, self.down
+                )  # a line has no direction: swapped corners change nothing
             found.append(np.where(self.present, np.degrees(np.arctan(slope)), np.nan))
         return found[0], found[-1]
 
@@ -157,6 +163,12 @@ class Spines:
         level = np.arange(len(away))[:, None]
         inside = (level >= upper) & (level <= lower) & np.isfinite(away)
         return np.asarray(np.where(inside, away, -1.0).argmax(axis=0))
+
+
+def spines_of(points: Array, protocol: Protocol, structures: tuple[str, ...] = (), kind: str = "cobb") -> Spines:
+    """The vertebrae in S sets of points (S, K, 2); all of the protocol if no structures are named."""
+    names = vertebrae_of(protocol, structures, kind)
+    return Spines(outlines_of(points, protocol, names), np.array([LEVELS[name] for name in names]))
 
 
 def find_curves(spines: Spines, end_plates: bool, half: Array | None = None) -> Curves:
@@ -287,8 +299,7 @@ class Cobb:
         )
 
     def _spines(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Spines:
-        names = vertebrae_of(protocol, structures, self.kind)
-        return Spines(outlines_of(points, protocol, names), np.array([LEVELS[name] for name in names]))
+        return spines_of(points, protocol, structures, self.kind)
 
     def _note(self, spine: Spines, found: Curves, curve: int, names: tuple[str, ...]) -> str:
         if not found.angles[0, curve] > 0:
