@@ -1,0 +1,1 @@
+"""Clinical measurements from landmarks, each with its error bar; see docs/measurements.md."""
