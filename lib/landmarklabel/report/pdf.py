@@ -17,14 +17,14 @@ from PIL import Image
 from .. import __version__
 from .content import Report
 from .drawing import Drawing, shown
-from .table import cut, side_lines, table_lines
+from .table import cut, reads_well, side_lines, table_lines
 from .typesetting import GREY, INK, POINT, TextLine, font, height, leading, printable, width
 from .wording import plain
 
 # Of the page, in mm.
 _PAGE = (210.0, 297.0)
 _MARGIN, _GAP = 10.0, 6.0
-_LEFT = 86.0  # width of the left column
+_LEFT = (118.0, 102.0, 86.0)  # width of the left column: the first that leaves room for the table
 _TOP, _FOOT = 9.0, 6.0  # height of the title and of the foot
 
 # What stands below the X-ray takes the first of these sizes that leaves it this high, in parts of its full height.
@@ -67,27 +67,40 @@ def page(report: Report, dots_per_inch: int) -> Figure:
     _heading(figure, report)
     bottom = _PAGE[1] - _MARGIN - _FOOT
     start = _MARGIN + _TOP
-    side, picture_height = _fitted_side(report, bottom - start)
-    _picture(figure, report, start, picture_height, dots_per_inch)
-    _set(figure, side, _MARGIN, start + picture_height + 3, _LEFT)
-    left = _MARGIN + _LEFT + _GAP
-    wide = _PAGE[0] - _MARGIN - left
-    _set(figure, table_lines(report, wide, bottom - start), left, start, wide)
+    left = _left(report, bottom - start)
+    side, picture_height = _fitted_side(report, left, bottom - start)
+    _picture(figure, report, (_MARGIN, start, left, picture_height), dots_per_inch)
+    _set(figure, side, _MARGIN, start + picture_height + 3, left)
+    right = _across(left)
+    _set(figure, table_lines(report, right, bottom - start), _PAGE[0] - _MARGIN - right, start, right)
     _write(figure, _MARGIN, _PAGE[1] - _MARGIN, report.foot, 6, colour=GREY)
     return figure
 
 
-def _fitted_side(report: Report, most: float) -> tuple[list[TextLine], float]:
-    """What stands below the X-ray, and the height that is left for it: as large as both go into ``most`` mm."""
+def _across(left: float) -> float:
+    """Width of the right column beside a left one."""
+    return _PAGE[0] - 2 * _MARGIN - left - _GAP
+
+
+def _left(report: Report, most: float) -> float:
+    """Width of the left column: a wide X-ray gets more where the table is short."""
     columns, rows = report.radiograph.size
-    full = min(_LEFT * rows / columns, _HIGHEST_PICTURE)
+    useful = max(_LEFT[-1], _HIGHEST_PICTURE * columns / rows)
+    wider = (left for left in _LEFT[:-1] if left <= useful and reads_well(report, _across(left), most))
+    return next(wider, _LEFT[-1])
+
+
+def _fitted_side(report: Report, wide: float, most: float) -> tuple[list[TextLine], float]:
+    """What stands below the X-ray, and the height that it leaves: both as large as go into ``most`` mm."""
+    columns, rows = report.radiograph.size
+    full = min(wide * rows / columns, _HIGHEST_PICTURE)
     for size in _SIDE_SIZES:
-        lines = side_lines(report, _LEFT, size)
-        left = most - height(lines) - 4
-        if left >= full * (1.0 if size > _SIDE_SIZES[2] else _LEAST_PICTURE):
-            return lines, min(full, left)
-    left = full * _LEAST_PICTURE
-    return cut(lines, most - left - 4, _SIDE_SIZES[-1]), left
+        lines = side_lines(report, wide, size)
+        rest = most - height(lines) - 4
+        if rest >= full * (1.0 if size > _SIDE_SIZES[2] else _LEAST_PICTURE):
+            return lines, min(full, rest)
+    rest = full * _LEAST_PICTURE
+    return cut(lines, most - rest - 4, _SIDE_SIZES[-1]), rest
 
 
 def _heading(figure: Figure, report: Report) -> None:
@@ -155,12 +168,12 @@ def _write(
 # The X-ray ----------------------------------------------------------------------------------------------------
 
 
-def _picture(figure: Figure, report: Report, top: float, high: float, dots_per_inch: int) -> None:
-    """The X-ray, as large as fits into the column and ``high`` mm, in its middle."""
+def _picture(figure: Figure, report: Report, box: tuple[float, float, float, float], dots_per_inch: int) -> None:
+    """The X-ray, as large as fits into a box (left, top, width, height) in mm, at the middle of its top."""
     columns, rows = report.radiograph.size
-    scale = min(_LEFT / columns, high / rows)  # mm a pixel
+    scale = min(box[2] / columns, box[3] / rows)  # mm a pixel
     wide, tall = columns * scale, rows * scale
-    left, bottom = _MARGIN + (_LEFT - wide) / 2, _PAGE[1] - top - tall
+    left, bottom = box[0] + (box[2] - wide) / 2, _PAGE[1] - box[1] - tall
     axes = figure.add_axes((left / _PAGE[0], bottom / _PAGE[1], wide / _PAGE[0], tall / _PAGE[1]))
     axes.set_axis_off()
     size = max(1, round(wide / 25.4 * dots_per_inch)), max(1, round(tall / 25.4 * dots_per_inch))

@@ -12,6 +12,7 @@ from .wording import plain
 
 # Details are a little smaller than the row that they belong to.
 _SMALLER = 0.86
+_LEAST_TITLE = 0.3  # of the width of a row
 _PADDING = 0.5  # between columns, in sizes of letters in mm
 
 #: Sizes of the table's letters, in points, and in how many columns long sections are set, best first: small letters
@@ -35,6 +36,13 @@ def table_lines(report: Report, within: float, most: float) -> list[TextLine]:
         if height(lines) <= most:
             return lines
     return cut(lines, most, size)
+
+
+def reads_well(report: Report, within: float, most: float) -> bool:
+    """Whether a table of that width is no higher than ``most`` mm in letters that are read easily, in one column."""
+    size = _SIZES[0][2]
+    grid = _Grid.of([row for section in report.sections for row in section.rows], within, size)
+    return grid.roomy and height(_table(report, within, size, 1)) <= most
 
 
 def side_lines(report: Report, within: float, size: float) -> list[TextLine]:
@@ -90,6 +98,11 @@ class _Grid:
     norm: float
     whole: float
 
+    @property
+    def roomy(self) -> bool:
+        """Whether titles have enough room beside the numbers."""
+        return self.title > _LEAST_TITLE * self.whole
+
     @classmethod
     def of(cls, rows: Sequence[Row], within: float, size: float) -> _Grid:
         """As wide as the widest text of each needs, and the rest for the titles."""
@@ -99,7 +112,7 @@ class _Grid:
             for texts in (map(_value, rows), (row.interval for row in rows), map(_norm, rows))
         ]
         value, interval, norm = (each + gap if each else 0.0 for each in needed)
-        title = within - value - interval - norm
+        title = max(within - value - interval - norm, 0.1 * within)
         return cls(title, title + value, title + value + interval, within, within)
 
 
@@ -155,9 +168,12 @@ def _in_columns(section: Section, within: float, size: float, columns: int) -> I
     """A long section, its rows one below the other in each of several columns."""
     gap = 3.0
     wide = (within - gap * (columns - 1)) / columns
+    grid = _Grid.of(section.rows, wide, size)
+    if columns > 1 and not grid.roomy:
+        yield from _in_columns(section, within, size, columns - 1)
+        return
     each = -(-len(section.rows) // columns)
     parts = [section.rows[start : start + each] for start in range(0, len(section.rows), each)]
-    grid = _Grid.of(section.rows, wide, size)
     stacks = [[line for row in part for line in _row(row, grid, size)] for part in parts]
     yield from list(_section(Section(section.title, ()), grid, size, heads=False))
     yield from _beside(stacks, lambda number: number * (wide + gap))
