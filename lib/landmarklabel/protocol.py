@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from .errors import LabelError, ProtocolError, listed
+from .measurements.definition import MeasurementDefinition, parts_of
 from .resources import resource
 from .yamlfile import read_model, validate
 
@@ -154,6 +155,7 @@ class Protocol(_Part):
         structures: outlines made of landmarks; contours first, then those listed.
         symmetry: None where the anatomy has no left/right symmetry in this view.
         rules: facts by which suspicious labels are found.
+        measurements: what is measured on the landmarks, in the order in which it is shown.
         radii: at which the successful detection rate is counted, in mm (pixels where spacing is unknown).
     """
 
@@ -164,6 +166,7 @@ class Protocol(_Part):
     structures: tuple[Structure, ...] = ()
     symmetry: Symmetry | None = None
     rules: tuple[Rule, ...] = ()
+    measurements: tuple[MeasurementDefinition, ...] = ()
     radii: tuple[float, ...] = (2.0, 2.5, 3.0, 4.0)
 
     @model_validator(mode="before")
@@ -203,6 +206,8 @@ class Protocol(_Part):
         rising = list(self.radii) == sorted(set(self.radii))
         if not self.radii or not rising or not all(0 < radius < math.inf for radius in self.radii):
             raise ValueError(f"radii must be one or more, positive, finite and rising, got {list(self.radii)}")
+        _require_unique("measurements", "name", [measurement.name for measurement in self.measurements])
+        parts_of(self)
         return self
 
     def _require_symmetry_consistent(self, known: set[str]) -> None:
@@ -232,6 +237,9 @@ class Protocol(_Part):
 
     def __len__(self) -> int:
         return len(self.landmarks)
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)  # not of all that is in it: what is made of a protocol is kept by it
 
     def index(self, label: str) -> int:
         """Position of a label.

@@ -1,0 +1,47 @@
+"""Measurements that take code: what each kind offers, and all of them by the name that a protocol's YAML has for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+from typing import Protocol as Interface
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .base import Line, Part
+
+if TYPE_CHECKING:  # a protocol holds measurements, and so knows this package
+    from ..protocol import Protocol
+
+Array = NDArray[np.float64]
+
+
+class Composed(Interface):
+    """A kind of measurement with one or more parts, each a value with a name of its own.
+
+    ``structures`` are those that the protocol's YAML names; none means the usual ones.
+    """
+
+    def parts(self, protocol: Protocol, structures: tuple[str, ...]) -> tuple[Part, ...]:
+        """What it measures: P parts.
+
+        Raises:
+            ProtocolError: the protocol has not what this needs.
+        """
+
+    def evaluate(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Array:
+        """(S, P), the values of S sets of points (S, K, 2) in mm or pixels; NaN where they define none."""
+
+    def notes(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[str, ...]:
+        """What is to be said of each part besides its value, of points (K, 2); "" for nothing."""
+
+    def construction(
+        self, points: Array, protocol: Protocol, structures: tuple[str, ...]
+    ) -> tuple[tuple[Line, ...], ...]:
+        """The lines by which each part is drawn, of points (K, 2) in pixels; none where they define no value."""
+
+
+#: All kinds.
+COMPOSED: Mapping[str, Composed] = MappingProxyType({})

@@ -1,0 +1,109 @@
+"""Error bars of values, from samples of the landmarks that they depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .base import Part
+from .plan import Plan
+from .uncertainty import SAMPLES, JointErrors, reductions
+
+Array = NDArray[np.float64]
+
+#: What the two intervals hold: as much as one and two standard deviations of a normal distribution do.
+INTERVALS = (0.68, 0.95)
+
+# Of so many samples a value must be defined, or nothing is said of its error.
+_OFTEN = 0.5
+
+
+@dataclass(frozen=True)
+class ErrorBars:
+    """The error bars of P values.
+
+    Attributes:
+        defined: (P,), in which part of the samples each value is defined.
+        sd: (P,), standard deviation of the error; NaN where a value is rarely defined.
+        intervals: (2, 2, P): of 68 and 95 %, low and high; NaN as ``sd``.
+        probabilities: for each value those of its classes, of the samples in which it is defined.
+        reductions: (P, K), which part of the variance goes once a person places a landmark; 0 where one did.
+    """
+
+    defined: Array
+    sd: Array
+    intervals: Array
+    probabilities: tuple[dict[str, float], ...]
+    reductions: Array
+
+    @classmethod
+    def of(cls, plan: Plan, points: Array, joint: JointErrors, in_mm: bool, seed: int = 0) -> ErrorBars:
+        """Measure samples.
+
+        Args:
+            plan: what is measured.
+            points: (K, 2), NaN absent.
+            joint: the errors in them, in the same unit.
+            in_mm: whether that is mm, as classes of lengths need it.
+            seed: of the samples.
+        """
+        errors = joint.sample(SAMPLES, seed)
+        values = plan.values(points + errors)
+        parts = [part for part, _ in plan]
+        rising = np.sort(values, axis=0)  # NaN last
+        count = np.isfinite(values).sum(axis=0)
+        often = count >= _OFTEN * SAMPLES
+        intervals = np.stack([_interval(rising, count, parts, share) for share in INTERVALS])
+        told = reductions(values, errors, joint)
+        told[:, joint.placed | ~np.isfinite(points).all(axis=1)] = 0.0
+        return cls(
+            count / SAMPLES,
+            np.where(often, _deviation(values, count), np.nan),
+            np.where(often, intervals, np.nan),
+            tuple(
+                _probabilities(part, rising[:n, i], in_mm) for i, (part, n) in enumerate(zip(parts, count, strict=True))
+            ),
+            told,
+        )
+
+
+def _deviation(values: Array, count: NDArray[np.intp]) -> Array:
+    """(P,), standard deviations of the values (S, P) that are defined, ``count`` (P,) of them."""
+    there = np.isfinite(values)
+    mean = np.where(there, values, 0.0).sum(axis=0) / np.maximum(count, 1)
+    return np.asarray(np.sqrt((np.where(there, values - mean, 0.0) ** 2).sum(axis=0) / np.maximum(count, 1)))
+
+
+def _interval(rising: Array, count: NDArray[np.intp], parts: Sequence[Part], share: float) -> Array:
+    """(2, P), low and high of the middle ``share`` of the first ``count`` (P,) of rising values (S, P)."""
+    whole = np.array([part.unit in ("stage", "grade") for part in parts])
+    ends = []
+    for quantile in ((1 - share) / 2, (1 + share) / 2):
+        place = quantile * np.maximum(count - 1, 0)
+        below = np.where(whole, np.rint(place), np.floor(place)).astype(np.intp)
+        above = np.minimum(below + 1, np.maximum(count - 1, 0))
+        low, high = (np.take_along_axis(rising, each[None], axis=0)[0] for each in (below, above))
+        part = np.where(whole, 0.0, place - below)
+        ends.append(low + part * (high - low))
+    return np.stack(ends)
+
+
+def _probabilities(part: Part, rising: Array, in_mm: bool) -> dict[str, float]:
+    """Of each class of a part, which share of rising values (N,) it holds."""
+    if not has_scale(part, in_mm) or not rising.size:
+        return {}
+    return {each.name: _share(rising, *each.limits, each.from_ is None, each.to is None) for each in part.classes}
+
+
+def _share(rising: Array, low: float, high: float, without_low: bool, without_high: bool) -> float:
+    first = np.searchsorted(rising, low, side="right" if without_low else "left")
+    last = np.searchsorted(rising, high, side="left" if without_high else "right")
+    return max(int(last) - int(first), 0) / rising.size
+
+
+def has_scale(part: Part, in_mm: bool) -> bool:
+    """Whether norms and classes, whose lengths are in mm, can be applied to a part."""
+    return in_mm or part.unit not in ("length", "area")

@@ -1,0 +1,137 @@
+"""What is left of error in all landmarks together, and what that makes of a measurement.
+
+A measurement's error is that of its landmarks, which err together: a spine that lies a vertebra too low keeps its
+angles. So whole sets of landmarks are drawn from their joint distribution and each is measured
+(:func:`~.measure.measure`). benchmarks/measurement_speed.py compares this with linearisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from ..interaction.belief import Belief
+
+Array = NDArray[np.float64]
+
+#: How many sets are drawn. An interval's ends are known to some hundredths of its width.
+SAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class JointErrors:
+    """A normal distribution over the errors of K landmarks: ``factor z + own noise``, z standard normal.
+
+    Attributes:
+        factor: (K, 2, R), what errs together.
+        own: (K, 2, 2), covariance of what is each landmark's own.
+        placed: (K,), which landmarks a person has placed.
+        noise: a person's own standard deviation, of each coordinate.
+    """
+
+    factor: Array
+    own: Array
+    placed: NDArray[np.bool_]
+    noise: float = 0.0
+
+    @classmethod
+    def of(cls, belief: Belief, placed: ArrayLike = (), noise: float = 0.0) -> JointErrors:
+        """The errors of what is believed, in pixels of the image.
+
+        They depend on each other as in ``belief.joint``, and each landmark by itself errs as ``belief.covariances``
+        states, which is what was measured.
+
+        Args:
+            belief: of K landmarks.
+            placed: (C,), indices of landmarks that a person has placed: they have that person's noise only.
+            noise: standard deviation of a person's placing, of each coordinate, in pixels of the image.
+        """
+        joint = belief.joint
+        factor, own = joint.factor.cpu().numpy(), joint.own.cpu().numpy()
+        scale = _between(factor @ factor.swapaxes(-1, -2) + own, np.asarray(belief.covariances))
+        factor, own = scale @ factor, scale @ own @ scale.swapaxes(-1, -2)
+        by_hand = np.zeros(len(own), dtype=bool)
+        by_hand[np.asarray(placed, dtype=np.intp)] = True
+        factor[by_hand], own[by_hand] = 0.0, noise**2 * np.eye(2)
+        return cls(factor, own, by_hand, noise)
+
+    def __len__(self) -> int:
+        return len(self.own)
+
+    def scaled(self, scale: ArrayLike) -> JointErrors:
+        """The errors of ``points * scale``, ``scale`` (2,)."""
+        factors = np.asarray(scale, dtype=np.float64)
+        own = self.own * factors[:, None] * factors
+        return replace(self, factor=self.factor * factors[:, None], own=own, noise=self.noise * float(factors.mean()))
+
+    @property
+    def covariances(self) -> Array:
+        """(K, 2, 2), of each landmark by itself."""
+        return np.asarray(self.factor @ self.factor.swapaxes(-1, -2) + self.own)
+
+    def sample(self, count: int = SAMPLES, seed: int = 0) -> Array:
+        """(count, K, 2), errors drawn; ``count`` even. The same for the same seed.
+
+        Each comes with its opposite, and their directions are orthogonal where there are enough of them: mean and
+        covariances are then those of the distribution, exactly.
+        """
+        landmarks, rank = len(self), self.factor.shape[-1]
+        normal = _normal(count // 2, rank + 2 * landmarks, seed)
+        errors = self.factor.reshape(-1, rank) @ normal[:rank]
+        errors += (_root(self.own) @ normal[rank:].reshape(landmarks, 2, -1)).reshape(errors.shape)
+        both = np.concatenate([errors, -errors], axis=1)
+        return np.asarray(both.reshape(landmarks, 2, -1).transpose(2, 0, 1))  # a coordinate's samples side by side
+
+
+def reductions(values: Array, errors: Array, joint: JointErrors) -> Array:
+    """(P, K), which part of each value's variance is expected to go once a person places a landmark.
+
+    As if values depended linearly on the landmarks: the best linear guess of a value from one landmark's error.
+
+    Args:
+        values: (S, P), of samples; NaN where not defined.
+        errors: (S, K, 2), of the same samples.
+        joint: that they were drawn from.
+    """
+    defined = np.isfinite(values)
+    means = np.where(defined, values, 0).sum(axis=0) / np.maximum(defined.sum(axis=0), 1)
+    off = np.where(defined, values - means, 0.0)
+    together = (errors.transpose(1, 2, 0).reshape(-1, len(errors)) @ off).reshape(len(joint), 2, -1) / len(errors)
+    seen = joint.covariances + joint.noise**2 * np.eye(2)
+    told = (together * (np.linalg.pinv(seen, hermitian=True) @ together)).sum(axis=1)
+    return np.asarray(told.T / np.maximum((off**2).mean(axis=0), 1e-30)[:, None])
+
+
+@lru_cache(maxsize=8)
+def _normal(count: int, dimensions: int, seed: int) -> Array:
+    """(dimensions, count), standard normal; exactly uncorrelated if there are no more dimensions than samples."""
+    drawn = np.random.default_rng(seed).standard_normal((count, dimensions))
+    if dimensions <= count:
+        drawn = np.linalg.qr(drawn)[0] * np.sqrt(count)
+    drawn = np.ascontiguousarray(drawn.T)
+    drawn.flags.writeable = False
+    return drawn
+
+
+def _between(from_: Array, to: Array) -> Array:
+    """(K, 2, 2), symmetric matrices A with ``A from_ A = to``, for covariances (K, 2, 2).
+
+    Of all maps with that property they move points the least (the optimal transport between normal distributions).
+    """
+    root = _root(to)
+    inner = _root(root @ from_ @ root)
+    return np.asarray(root @ np.linalg.pinv(inner, hermitian=True) @ root)
+
+
+def _root(covariance: Array) -> Array:
+    """(K, 2, 2), the symmetric square roots of covariances, by the closed form for two dimensions."""
+    determinant = covariance[:, 0, 0] * covariance[:, 1, 1] - covariance[:, 0, 1] ** 2
+    along = np.sqrt(np.maximum(determinant, 0))
+    across = np.sqrt(covariance[:, 0, 0] + covariance[:, 1, 1] + 2 * along)
+    whole = covariance + along[:, None, None] * np.eye(2)
+    return np.asarray(whole / np.maximum(across, 1e-150)[:, None, None])
