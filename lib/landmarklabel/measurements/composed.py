@@ -11,6 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Line, Part
+from .chest import Cardiothoracic, LungAreas
+from .cobb import Cobb
+from .maturation import CervicalMaturation
+from .vertebrae import Genant, VertebralHeights
 
 if TYPE_CHECKING:  # a protocol holds measurements, and so knows this package
     from ..protocol import Protocol
@@ -44,4 +48,14 @@ class Composed(Interface):
 
 
 #: All kinds.
-COMPOSED: Mapping[str, Composed] = MappingProxyType({})
+COMPOSED: Mapping[str, Composed] = MappingProxyType(
+    {
+        "cobb": Cobb("cobb", end_plates=False),
+        "cobb_end_plates": Cobb("cobb_end_plates", end_plates=True),
+        "vertebral_heights": VertebralHeights(),
+        "genant": Genant(),
+        "cervical_maturation": CervicalMaturation(),
+        "cardiothoracic": Cardiothoracic(),
+        "lung_areas": LungAreas(),
+    }
+)
