@@ -48,10 +48,22 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """The measurements of an analysis."""
+    """The measurements of an analysis.
+
+    Attributes:
+        title: its name.
+        rows: of the table.
+        also: titles of those that belong to it, too, and are in an earlier section.
+    """
 
     title: str
     rows: tuple[Row, ...]
+    also: tuple[str, ...] = ()
+
+    @property
+    def also_text(self) -> str:
+        """The same in words; empty where there are none."""
+        return f"with {', '.join(self.also)}, see above" if self.also else ""
 
 
 @dataclass(frozen=True)
@@ -81,10 +93,13 @@ class Report:
     def sections(self) -> tuple[Section, ...]:
         """Each measurement once, under the first of its analyses; all in the protocol's order, which is of weight."""
         found: dict[str, list[Row]] = {}
+        also: dict[str, list[str]] = {}
         for measurement in self.measurements:
-            title = measurement.analyses[0] if measurement.analyses else OTHER
+            title, *others = measurement.analyses or (OTHER,)
             found.setdefault(title, []).append(self._row(measurement))
-        return tuple(Section(title, tuple(rows)) for title, rows in found.items())
+            for other in others:
+                also.setdefault(other, []).append(measurement.title)
+        return tuple(Section(title, tuple(rows), tuple(also.get(title, ()))) for title, rows in found.items())
 
     @cached_property
     def sources(self) -> tuple[str, ...]:

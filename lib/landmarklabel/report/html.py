@@ -98,6 +98,8 @@ def _table(section: Section, keys: dict[str, str]) -> Iterator[str]:
     for row in section.rows:
         yield _row(row, keys[row.name])
     yield "</tbody></table>"
+    if section.also:
+        yield f"<small>{_text(section.also_text)}</small>"
 
 
 def _row(row: Row, key: str) -> str:

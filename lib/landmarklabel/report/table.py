@@ -13,7 +13,7 @@ from .wording import plain
 # Details are a little smaller than the row that they belong to.
 _SMALLER = 0.86
 _LEAST_TITLE = 0.3  # of the width of a row
-_PADDING = 0.5  # between columns, in sizes of letters in mm
+_PADDING = 0.42  # between columns, in sizes of letters in mm
 
 #: Sizes of the table's letters, in points, and in how many columns long sections are set, best first: small letters
 #: are worse than several columns, and tiny ones come last.
@@ -139,6 +139,8 @@ def _section(section: Section, grid: _Grid, size: float, heads: bool) -> Iterato
     yield TextLine(leading(size) * 1.15, (Text(0, section.title, 1.08 * size, bold=True), *(head if heads else ())))
     for row in section.rows:
         yield from _row(row, grid, size)
+    for text in wrapped(section.also_text, grid.whole - 2, small):
+        yield TextLine(leading(small), (Text(0, text, small, colour=GREY),))
 
 
 def _row(row: Row, grid: _Grid, size: float) -> Iterator[TextLine]:

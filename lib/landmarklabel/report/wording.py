@@ -84,8 +84,8 @@ def classes_text(measurement: Measurement) -> str:
 
 
 def _percent(probability: float) -> str:
-    """Never 100 % of what is not certain."""
-    return "> 99 %" if 0.995 <= probability < 1 else f"{100 * probability:.0f} %"
+    """Never 100 %: it is counted in samples."""
+    return "> 99 %" if probability >= 0.995 else f"{100 * probability:.0f} %"
 
 
 def surer_text(measurement: Measurement) -> str:
