@@ -13,6 +13,7 @@ import numpy as np
 
 from landmarklabel.landmarks import LandmarkSet, Status
 from landmarklabel.markups import markups_to_dict, world_positions
+from landmarklabel.measurements.base import Measurement
 from landmarklabel.modelfile import ModelHeader
 from memory import SeenImage
 
@@ -22,6 +23,7 @@ def answer(
     seen: SeenImage,
     model: dict[str, Any],
     review_order: Sequence[str],
+    measurements: Sequence[Measurement],
     timings: dict[str, float],
     given: Mapping[str, Sequence[float]] | None = None,
 ) -> tuple[str, dict[str, Any]]:
@@ -32,6 +34,7 @@ def answer(
         seen: the image.
         model: what it comes from.
         review_order: labels, the one to look at first first.
+        measurements: of the landmarks.
         timings: seconds by step.
         given: positions, LPS mm, that a person gave, and that are answered to the last digit.
 
@@ -39,7 +42,7 @@ def answer(
         path of a temporary ``.mrk.json`` file, which the server deletes once it is sent; and the JSON.
     """
     positions = landmarks_to_json(landmarks, world_positions(landmarks, seen.geometry, given))
-    return markups_file(landmarks, seen, given), to_json(positions, seen, model, review_order, timings)
+    return markups_file(landmarks, seen, given), to_json(positions, seen, model, review_order, measurements, timings)
 
 
 def markups_file(landmarks: LandmarkSet, seen: SeenImage, given: Mapping[str, Sequence[float]] | None = None) -> str:
@@ -67,13 +70,14 @@ def to_json(
     seen: SeenImage,
     model: dict[str, Any],
     review_order: Sequence[str],
+    measurements: Sequence[Measurement],
     timings: dict[str, float],
 ) -> dict[str, Any]:
     """The JSON of an answer, in plain Python numbers; arguments as of :func:`answer`."""
     return {
         "landmarks": landmarks,
         "review_order": list(review_order),
-        "measurements": [],
+        "measurements": [measurement.as_dict() for measurement in measurements],
         "model": model,
         "spacing": {"mm_per_pixel": list(seen.spacing), "source": seen.spacing_source.value},
         "timings": {step: round(seconds, 6) for step, seconds in timings.items()},

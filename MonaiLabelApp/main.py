@@ -34,6 +34,7 @@ from infers.refine import RefineTask
 from infers.segmentation import SegmentationTask
 from landmarklabel.errors import ConfigError, ImageError, LandmarkLabelError, NotFoundError, listed
 from landmarklabel.protocol import load_protocol, shipped_protocols
+from measuring import Measuring
 from memory import ImageMemory
 from models import PublishedModel
 from places import DerivedPlaces
@@ -101,12 +102,15 @@ class LandmarkApp(MONAILabelApp):
     def init_infers(self) -> dict[str, InferTask]:
         landmarks, refining, segmenting = (self._published[task] for task in ("landmarks", "refine", "segmentation"))
         store, memory = self.datastore(), ImageMemory()
-        places = DerivedPlaces(store, memory)
-        self._refine = RefineTask(self.protocol, (refining, landmarks, segmenting), memory, StudyShape(store))
-        self._segmentation = SegmentationTask(self.protocol, (segmenting, landmarks), memory, places)
+        places, measuring = DerivedPlaces(store, memory), Measuring(self.protocol)
+        models = (refining, landmarks, segmenting)
+        self._refine = RefineTask(self.protocol, models, memory, StudyShape(store), measuring)
+        self._segmentation = SegmentationTask(self.protocol, (segmenting, landmarks), memory, places, measuring)
         return {
-            "landmarks": LandmarksTask(landmarks, memory), "refine": self._refine, "segmentation": self._segmentation,
-        }  # fmt: skip
+            "landmarks": LandmarksTask(landmarks, memory, measuring),
+            "refine": self._refine,
+            "segmentation": self._segmentation,
+        }
 
     def init_trainers(self) -> dict[str, TrainTask]:
         landmarks, refining = self._published["landmarks"], self._published["refine"]

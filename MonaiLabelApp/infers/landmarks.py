@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 
 from answers import answer, describe, least_confident_first
+from measuring import Measuring
 from memory import ImageMemory
 from models import PublishedModel
 
@@ -18,9 +20,10 @@ class LandmarksTask(InferTask):
     Args:
         model: that answers.
         memory: of what it has seen.
+        measuring: of what it finds.
     """
 
-    def __init__(self, model: PublishedModel, memory: ImageMemory) -> None:
+    def __init__(self, model: PublishedModel, memory: ImageMemory, measuring: Measuring) -> None:
         # Type "others": the stock Slicer plugin offers the task in none of its selectors for segmentation.
         super().__init__(
             type="others",
@@ -28,7 +31,7 @@ class LandmarksTask(InferTask):
             dimension=2,
             description=f"Automatic landmarks: {model.protocol.title}",
         )
-        self._model, self._memory = model, memory
+        self._model, self._memory, self._measuring = model, memory, measuring
 
     def is_valid(self) -> bool:
         """Whether there is a model to answer with; /info/ lists the task only then."""
@@ -42,11 +45,17 @@ class LandmarksTask(InferTask):
         """Answer for the file ``request["image"]``.
 
         Raises:
+            LabelError: the measurement that is to be surer is none.
             ModelError: there is no model, or it can't be used.
             ImageError: the file is not a radiograph.
         """
+        self._measuring.require(request)
         seen = self._memory.look(Path(request["image"]), self._model)
         assert seen.landmarks is not None
         assert seen.header is not None
-        order = least_confident_first(seen.landmarks)
-        return answer(seen.landmarks, seen, describe(seen.header), order, seen.timings)
+        start = time.perf_counter()
+        known = self._measuring.first_look(seen)
+        measured = self._measuring(seen.landmarks, seen, known)
+        order = self._measuring.order(request, seen.landmarks, seen, known, least_confident_first(seen.landmarks))
+        timings = {**seen.timings, "measure": time.perf_counter() - start}
+        return answer(seen.landmarks, seen, describe(seen.header), order, measured, timings)

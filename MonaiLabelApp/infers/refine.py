@@ -19,14 +19,11 @@ from landmarklabel.interaction.posterior import Posterior, PosteriorConfig
 from landmarklabel.interaction.refinement import Refinement, refine
 from landmarklabel.interaction.shape_prior import FEWEST_LABELS, ShapePrior
 from landmarklabel.protocol import Protocol
+from measuring import Measuring, readers_noise
 from memory import ImageMemory, SeenImage
 from models import PublishedModel
 from sessions import SessionImages
 from shapes import StudyShape
-
-# A reader's own spread, of each coordinate, in parts of the protocol's first radius: the landmark stays where it was
-# put, but the others follow it no more closely than that. On cephalograms, two readers differ by 2.15 mm on average.
-_READERS_NOISE = 0.5
 
 
 class RefineTask(InferTask):
@@ -41,10 +38,16 @@ class RefineTask(InferTask):
         models: the interactive one, then those whose maps stand in for it, the first first.
         memory: of what they have seen.
         study: the shape of the study's own labels.
+        measuring: of what is answered.
     """
 
     def __init__(
-        self, protocol: Protocol, models: Sequence[PublishedModel], memory: ImageMemory, study: StudyShape
+        self,
+        protocol: Protocol,
+        models: Sequence[PublishedModel],
+        memory: ImageMemory,
+        study: StudyShape,
+        measuring: Measuring,
     ) -> None:
         super().__init__(
             type="others",
@@ -53,7 +56,7 @@ class RefineTask(InferTask):
             description=f"Landmarks that follow corrections: {protocol.title}",
         )
         self._protocol, self._models, self._memory, self._study = protocol, models, memory, study
-        self._sessions, self._renamings = SessionImages(), renamings(protocol)
+        self._sessions, self._renamings, self._measuring = SessionImages(), renamings(protocol), measuring
 
     def is_valid(self) -> bool:
         """Whether there is something to answer by; /info/ lists the task only then."""
@@ -77,12 +80,14 @@ class RefineTask(InferTask):
         """Answer for the file ``request["image"]``, by its :class:`~infers.corrections.Corrections`.
 
         Raises:
-            LabelError: a correction that is no point of the image, or of a label that the protocol has not.
+            LabelError: a correction that is no point of the image, or of a label that the protocol has not; or the
+                measurement that is to be surer is none.
             ConflictError: the session is of another image.
             ModelError: the model is damaged or for another protocol; or there are neither enough labels nor a model to
                 learn the shape from.
             ImageError: the file is not a radiograph.
         """
+        self._measuring.require(request)
         seen = self._memory.look(Path(request["image"]), self._model())
         name, session = str(request.get("image_name", "the image")), session_of(request)
         if session is not None:
@@ -96,12 +101,17 @@ class RefineTask(InferTask):
         refined = self._refined(asked, seen, shape, evidence)
         if session is not None:  # only now: what was refused binds no session
             self._sessions.note(session, seen.content, name)
+        decoded = time.perf_counter()
+        result = (refined.landmarks, seen, refined.known)
+        measured = self._measuring(*result)
+        order = self._measuring.order(request, *result, refined.review_order)
         timings = {
             **seen.timings,
             "network": seen.timings["network"] + (middle - start if seen.clicked else 0.0),
-            "decode": seen.timings["decode"] + time.perf_counter() - middle,
+            "decode": seen.timings["decode"] + decoded - middle,
+            "measure": time.perf_counter() - decoded,
         }
-        return answer(refined.landmarks, seen, _source(seen, shape), refined.review_order, timings, asked.given)
+        return answer(refined.landmarks, seen, _source(seen, shape), order, measured, timings, asked.given)
 
     def _model(self) -> PublishedModel | None:
         """The first whose file is there. A damaged one refuses to answer; no other answers in its place."""
@@ -128,7 +138,7 @@ class RefineTask(InferTask):
             asked.placed,
             asked.missing,
             tolerance=radius,
-            noise=_READERS_NOISE * radius,
+            noise=readers_noise(self._protocol, seen),  # the others follow what was placed no more closely than that
             unknown=None if evidence is not None else ~shape.known,
         )
 

@@ -23,11 +23,13 @@ from landmarklabel.errors import ConfigError, ModelError
 from landmarklabel.io.segmentations import write_segmentation
 from landmarklabel.io.uvmaps import write_uv_maps
 from landmarklabel.landmarks import Status
+from landmarklabel.measurements.base import Measurement
 from landmarklabel.protocol import Protocol
 from landmarklabel.radiograph import SpacingSource
 from landmarklabel.readout import DenseReadout
 from landmarklabel.segmentation import Segmentation, colour
 from landmarklabel.segmenting import outline, outlined, outlines_anything, segment, shown_regions, uv_maps
+from measuring import Measuring
 from memory import ImageMemory, SeenImage
 from models import PublishedModel
 from places import DerivedPlaces
@@ -45,6 +47,7 @@ class SegmentationTask(InferTask):
         models: that of ``segmentation``, and that of ``landmarks``.
         memory: of what they have seen.
         places: of the landmarks that people have added.
+        measuring: of the protocol's landmarks.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class SegmentationTask(InferTask):
         models: tuple[PublishedModel, PublishedModel],
         memory: ImageMemory,
         places: DerivedPlaces,
+        measuring: Measuring,
     ) -> None:
         super().__init__(
             type="segmentation",
@@ -61,6 +65,7 @@ class SegmentationTask(InferTask):
             description=f"Structures and landmarks: {protocol.title}",
         )
         self._protocol, self._memory, self._places = protocol, memory, places
+        self._measuring = measuring
         self._segmentation, self._landmarks = models
 
     def is_valid(self) -> bool:
@@ -104,9 +109,11 @@ class SegmentationTask(InferTask):
 
         Raises:
             ConfigError: there is no such result.
+            LabelError: the measurement that is to be surer is none.
             ModelError: there is no model, it can't be used, or uv-maps are asked for and it has none.
             ImageError: the file is not a radiograph.
         """
+        self._measuring.require(request)
         wanted, path, model = _wanted(request), Path(request["image"]), self._model()
         seen = self._memory.look(path, model)
         start = time.perf_counter()
@@ -114,12 +121,19 @@ class SegmentationTask(InferTask):
         middle = time.perf_counter()
         segmentation = self._segment(seen)
         file = self._file(wanted, seen, segmentation)
+        segmented = time.perf_counter()
+        known = self._measuring.first_look(seen)
+        assert seen.landmarks is not None
+        result = (seen.landmarks, seen, known)
+        measured = self._measuring(*result)
+        order = self._measuring.order(request, *result, least_confident_first(seen.landmarks))
         timings = {
             **seen.timings,
             "decode": seen.timings["decode"] + middle - start,
-            "segment": time.perf_counter() - middle,
+            "segment": segmented - middle,
+            "measure": time.perf_counter() - segmented,
         }
-        return file, self._json(seen, derived, timings) | {
+        return file, self._json(seen, derived, order, measured, timings) | {
             "structures": _structures_to_json(segmentation, seen),
             "underived": underived,
         }
@@ -182,11 +196,18 @@ class SegmentationTask(InferTask):
         unknown = {label: reason for label, reason in places.unknown.items() if label not in placed}
         return landmarks, [{"label": label, "reason": reason} for label, reason in unknown.items()]
 
-    def _json(self, seen: SeenImage, derived: list[dict[str, Any]], timings: dict[str, float]) -> dict[str, Any]:
+    def _json(
+        self,
+        seen: SeenImage,
+        derived: list[dict[str, Any]],
+        order: list[str],
+        measured: tuple[Measurement, ...],
+        timings: dict[str, float],
+    ) -> dict[str, Any]:
         assert seen.landmarks is not None
         assert seen.header is not None
         own = landmarks_to_json(seen.landmarks, seen.geometry.pixel_to_world(seen.landmarks.points))
-        return to_json([*own, *derived], seen, describe(seen.header), least_confident_first(seen.landmarks), timings)
+        return to_json([*own, *derived], seen, describe(seen.header), order, measured, timings)
 
 
 def _wanted(request: dict[str, Any]) -> str:

@@ -17,8 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from .engine.config import ExperimentConfig
 from .errors import LabelError, ModelError
 from .heatmaps import DecoderConfig, encode, from_map, to_map
+from .interaction.belief import Belief
 from .interaction.evidence import MapEvidence
-from .interaction.posterior import PosteriorConfig
+from .interaction.hypotheses import renamings
+from .interaction.posterior import Posterior, PosteriorConfig
 from .interaction.shape_prior import ShapePrior
 from .landmarks import LandmarkSet, Status
 from .modelfile import ModelHeader, load_model
@@ -231,6 +233,26 @@ class Predictor:
         config = config or self.config.posterior
         heatmaps = self.readout.heatmaps(maps[None])[0]
         return MapEvidence.from_maps(heatmaps, second - first, first, config.sharpness, config.floor)
+
+    def belief(self, noise: float = 0.0) -> Belief | None:
+        """Where all landmarks of the image that was set are believed to be, and how their errors depend on each other.
+
+        By the heat maps and the shape of the labels that the model was trained on; None if it does not know that.
+
+        Args:
+            noise: standard deviation of what was clicked, of each coordinate, in pixels of the image.
+
+        Raises:
+            RuntimeError: no image was set.
+        """
+        if self.shape is None:
+            return None
+        config = self.config.posterior
+        clicks = np.full((len(self.protocol), 2), np.nan) if self._clicks is None else self._clicks
+        clicked = np.flatnonzero(np.isfinite(clicks).all(axis=1))
+        prior = self.shape.in_pixels(self.geometry.size)
+        posterior = Posterior(prior, self.evidence(config), config, renamings(self.protocol))
+        return posterior.given(clicked, clicks[clicked], noise)
 
     def seen(self) -> tuple[torch.Tensor, Placement]:
         """The finest output (C, H, W) for the image that was set, as the readout wants it, and the image's placement.

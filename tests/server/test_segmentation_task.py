@@ -28,6 +28,7 @@ sys.path.insert(0, str(resource("MonaiLabelApp")))
 
 from datastore import LandmarkDatastore
 from infers.segmentation import SegmentationTask
+from measuring import Measuring
 from memory import ImageMemory
 from models import PublishedModel
 from places import DerivedPlaces
@@ -54,7 +55,9 @@ class Room:
         self.places = DerivedPlaces(self.store, self.memory)
         self.model = PublishedModel(folder / "models", protocol, "segmentation", "denseseg")
         self.landmarks = PublishedModel(folder / "models", protocol, "landmarks")
-        self.task = SegmentationTask(protocol, (self.model, self.landmarks), self.memory, self.places)
+        self.task = SegmentationTask(
+            protocol, (self.model, self.landmarks), self.memory, self.places, Measuring(protocol)
+        )
 
     def image(self, number: int) -> Path:
         return self.studies / f"image_{number:03d}.png"

@@ -59,7 +59,7 @@ def test_the_answer_is_as_the_contract_has_it(server: Server, trained: Path) -> 
     assert answer["model"]["protocol"] == "triangle"
     assert answer["model"]["trained_on"]["training_images"] == header.data["training_images"]
     assert "seen" not in answer["model"]["trained_on"]
-    assert answer["timings"].keys() == {"load", "preprocess", "network", "decode"}
+    assert answer["timings"].keys() == {"load", "preprocess", "network", "decode", "measure"}
     assert answer["spacing"] == {"mm_per_pixel": [1.0, 1.0], "source": "unknown"}
 
 

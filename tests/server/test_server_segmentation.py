@@ -58,7 +58,7 @@ def test_what_was_trained_answers(mapped: Server, tmp_path: Path, triangle: Prot
     assert answer["model"]["version"] == read_header(published).version
     points = np.array([landmark["pixel"] for landmark in answer["landmarks"]])
     assert np.linalg.norm(points - tiny.triangle_image(25)[1], axis=1).mean() < 4
-    assert sorted(answer["timings"]) == ["decode", "load", "network", "preprocess", "segment"]
+    assert sorted(answer["timings"]) == ["decode", "load", "measure", "network", "preprocess", "segment"]
     path = tmp_path / "answer.seg.nrrd"
     path.write_bytes(file_of(mapped, "image_025"))
     found = read_segmentation(path, Geometry(tiny.SIZE), ["outline"])

@@ -25,10 +25,12 @@ class Refinement:
     Attributes:
         landmarks: those that were placed exactly where they were, the others where they most likely are.
         review_order: labels, first the one whose correction would lower the expected error of all the most.
+        known: what that rests on.
     """
 
     landmarks: LandmarkSet
     review_order: tuple[str, ...]
+    known: Belief
 
 
 def refine(
@@ -77,7 +79,7 @@ def refine(
     mean[undefined] = np.nan
     landmarks = LandmarkSet(protocol, mean, tuple(status), confidence, dict(provenance or {}))
     order = [index for index in by_gain(known) if status[index] is Status.PREDICTED]
-    return Refinement(landmarks, tuple(protocol.labels[index] for index in order))
+    return Refinement(landmarks, tuple(protocol.labels[index] for index in order), known)
 
 
 def within(known: Belief, tolerance: float) -> Array:
