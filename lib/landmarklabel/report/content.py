@@ -12,7 +12,17 @@ from .. import __version__
 from ..landmarks import LandmarkSet, Status
 from ..measurements.base import Measurement, Norm
 from ..radiograph import Radiograph
-from .wording import classes_text, deviation_text, interval_text, mark, norm_text, surer_text, value_text
+from .wording import (
+    UNSURE,
+    classes_text,
+    deviation_text,
+    interval_text,
+    mark,
+    norm_text,
+    surer_text,
+    unsure,
+    value_text,
+)
 
 #: The section of measurements that belong to no analysis.
 OTHER = "Measurements"
@@ -32,7 +42,9 @@ class Row:
         interval: of 95 %, without the unit.
         norm: mean and deviation.
         source: number of the norm's source in :attr:`Report.sources`, from 1; 0 without one.
-        details: the reason why it is absent; else class, deviation, note, and what would make it surer.
+        details: the reason why it is absent; else class, deviation and note.
+        unsure: whether it is not to be relied on.
+        surer: which landmark to check first, then.
         name: its key.
     """
 
@@ -43,7 +55,14 @@ class Row:
     norm: str
     source: int
     details: tuple[str, ...]
+    unsure: bool
+    surer: str
     name: str
+
+    @property
+    def signs(self) -> str:
+        """The value with the signs that stand before and after it."""
+        return " ".join(filter(None, (self.mark, self.value, UNSURE if self.unsure else "")))
 
 
 @dataclass(frozen=True)
@@ -126,6 +145,8 @@ class Report:
             )
         else:
             lines.append("No intervals: nothing is known of how sure these landmarks are.")
+        if any(map(unsure, self.measurements)):
+            lines.append("?: unsure; the interval reaches into another class, or a landmark is hard to place.")
         if self.sources:
             lines.append("▲ ▼: more than one standard deviation (sd) above or below the norm.")
         return tuple(lines)
@@ -140,6 +161,8 @@ class Report:
             "" if norm is None else norm_text(norm, measurement.unit),
             0 if norm is None else self.sources.index(_source(norm)) + 1,
             tuple(filter(None, _details(measurement))),
+            unsure(measurement),
+            surer_text(measurement),
             measurement.name,
         )
 
@@ -195,7 +218,6 @@ def _details(measurement: Measurement) -> Iterator[str]:
     yield classes_text(measurement)
     yield deviation_text(measurement)
     yield measurement.note
-    yield surer_text(measurement)
 
 
 def _source(norm: Norm) -> str:

@@ -103,13 +103,12 @@ def _table(section: Section, keys: dict[str, str]) -> Iterator[str]:
 
 
 def _row(row: Row, key: str) -> str:
-    details = "".join(f"<small>{_text(detail)}</small>" for detail in row.details)
+    details = "".join(f"<small>{_text(detail)}</small>" for detail in (*row.details, row.surer) if detail)
     source = f" <sup>{row.source}</sup>" if row.source else ""
-    value = f"{row.mark} {row.value}".strip()
     marked = ' class="out"' if row.mark else ""
     return (
         f'<tr id="{key}"{marked}>'
-        f'<th scope="row">{_text(row.title)}{details}</th><td class="value">{_text(value)}</td>'
+        f'<th scope="row">{_text(row.title)}{details}</th><td class="value">{_text(row.signs)}</td>'
         f"<td>{_text(row.interval)}</td><td>{_text(row.norm)}{source}</td></tr>"
     )
 

@@ -12,7 +12,7 @@ from .wording import plain
 
 # Details are a little smaller than the row that they belong to.
 _SMALLER = 0.86
-_LEAST_TITLE = 0.3  # of the width of a row
+_LEAST_TITLE = 0.42  # of the width of a row
 _PADDING = 0.42  # between columns, in sizes of letters in mm
 
 #: Sizes of the table's letters, in points, and in how many columns long sections are set, best first: small letters
@@ -109,7 +109,7 @@ class _Grid:
         gap = _PADDING * size
         needed = [
             max((width(text, size, bold=True) for text in texts), default=0.0)
-            for texts in (map(_value, rows), (row.interval for row in rows), map(_norm, rows))
+            for texts in ((row.signs for row in rows), (row.interval for row in rows), map(_norm, rows))
         ]
         value, interval, norm = (each + gap if each else 0.0 for each in needed)
         title = max(within - value - interval - norm, 0.1 * within)
@@ -137,24 +137,29 @@ def _section(section: Section, grid: _Grid, size: float, heads: bool) -> Iterato
              ("norm", grid.norm, any(row.norm for row in section.rows)))  # fmt: skip
     head = (Text(right, text, small, colour=GREY, align="right") for text, right, there in named if there)
     yield TextLine(leading(size) * 1.15, (Text(0, section.title, 1.08 * size, bold=True), *(head if heads else ())))
+    surer = len(section.rows) <= _LONG_SECTION
     for row in section.rows:
-        yield from _row(row, grid, size)
+        yield from _row(row, grid, size, surer)
     for text in wrapped(section.also_text, grid.whole - 2, small):
         yield TextLine(leading(small), (Text(0, text, small, colour=GREY),))
 
 
-def _row(row: Row, grid: _Grid, size: float) -> Iterator[TextLine]:
-    """A rule, the title beside its numbers, on several lines if it is long; the details after it, or else below."""
+def _row(row: Row, grid: _Grid, size: float, surer: bool) -> Iterator[TextLine]:
+    """A rule, the title beside its numbers, on several lines if it is long; the details after it, or else below.
+
+    Args:
+        surer: whether it is said which landmark to check first. In a long section it would be said in every row.
+    """
     bold, small = bool(row.mark), _SMALLER * size
     first, *more = [*wrapped(row.title, grid.title - 1, size, bold)] or [""]
-    details, start = "; ".join(row.details), width(first, size, bold) + 1.5
+    details, start = "; ".join(filter(None, (*row.details, row.surer if surer else ""))), width(first, size, bold) + 1.5
     beside = not more and start + width(details, small) < grid.title - 1
     yield TextLine(
         leading(size),
         (
             Text(0, first, size, bold),
             Text(start, details if beside else "", small, colour=GREY),
-            Text(grid.value, _value(row), size, bold, RED if bold else INK, "right"),
+            Text(grid.value, row.signs, size, bold, RED if bold else INK, "right"),
             Text(grid.interval, row.interval, size, align="right"),
             Text(grid.norm, _norm(row), size, colour=GREY, align="right"),
         ),
@@ -176,7 +181,7 @@ def _in_columns(section: Section, within: float, size: float, columns: int) -> I
         return
     each = -(-len(section.rows) // columns)
     parts = [section.rows[start : start + each] for start in range(0, len(section.rows), each)]
-    stacks = [[line for row in part for line in _row(row, grid, size)] for part in parts]
+    stacks = [[line for row in part for line in _row(row, grid, size, surer=False)] for part in parts]
     yield from list(_section(Section(section.title, ()), grid, size, heads=False))
     yield from _beside(stacks, lambda number: number * (wide + gap))
 
@@ -190,10 +195,6 @@ def _beside(stacks: Sequence[Sequence[TextLine]], left: Callable[[int], float]) 
             for text in line.texts
         )
         yield TextLine(max(line.height for line in lines), texts, all(line.rule for line in lines))
-
-
-def _value(row: Row) -> str:
-    return f"{row.mark} {row.value}".strip()
 
 
 def _norm(row: Row) -> str:

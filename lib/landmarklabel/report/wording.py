@@ -7,6 +7,9 @@ from ..measurements.base import Measurement, Norm
 #: What stands before the value of a measurement that is out of norm, whatever its colour.
 ABOVE, BELOW = "▲", "▼"
 
+#: What stands after the value of a measurement that is not to be relied on.
+UNSURE = "?"
+
 #: What stands where there is nothing to be said.
 NOTHING = "–"
 
@@ -88,11 +91,14 @@ def _percent(probability: float) -> str:
     return "> 99 %" if probability >= 0.995 else f"{100 * probability:.0f} %"
 
 
+def unsure(measurement: Measurement) -> bool:
+    """Whether it has an interval and is not to be relied on."""
+    return measurement.value is not None and measurement.interval95 is not None and not measurement.reliable
+
+
 def surer_text(measurement: Measurement) -> str:
     """What would make a measurement surer that is not sure; empty where it is, or where nobody knows."""
-    if measurement.value is None or measurement.interval95 is None or measurement.reliable:
-        return ""
-    return f"unsure; check {measurement.improve} first" if measurement.improve else "unsure"
+    return f"check {measurement.improve} first" if unsure(measurement) and measurement.improve else ""
 
 
 def plain(text: str) -> str:
