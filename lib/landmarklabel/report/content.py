@@ -13,7 +13,6 @@ from ..landmarks import LandmarkSet, Status
 from ..measurements.base import Measurement, Norm
 from ..radiograph import Radiograph
 from .wording import (
-    UNSURE,
     classes_text,
     deviation_text,
     interval_text,
@@ -61,8 +60,8 @@ class Row:
 
     @property
     def signs(self) -> str:
-        """The value with the signs that stand before and after it."""
-        return " ".join(filter(None, (self.mark, self.value, UNSURE if self.unsure else "")))
+        """The value with the sign that stands before it."""
+        return f"{self.mark} {self.value}".strip()
 
 
 @dataclass(frozen=True)

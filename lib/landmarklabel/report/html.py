@@ -9,46 +9,49 @@ from html import escape
 from ..measurements.base import Line
 from .content import Report, Row, Section
 from .drawing import Caption, Dot, Drawing, as_jpeg, shown
-from .wording import plain
+from .wording import UNSURE, plain
 
 # No script, nothing from elsewhere: not even if a text got past the escaping.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 _STYLE = """
-:root { color-scheme: light; }
-body { margin: 1.5rem auto; padding: 0 1rem; max-width: 78rem; color: #1a202c; background: #fff;
-  font: 15px/1.4 system-ui, sans-serif; }
-h1 { font-size: 1.35rem; margin: 0 0 1rem; }
-main { display: grid; grid-template-columns: minmax(0, 5fr) minmax(0, 6fr); gap: 1.5rem; align-items: start; }
+body { margin: 1.5em auto; padding: 0 1em; max-width: 80em; color: #1a202c; background: #fff;
+  font: 15px/1.35 system-ui, sans-serif; }
+h1 { font-size: 1.35em; margin: 0 0 .8em; }
+main { display: grid; grid-template-columns: minmax(0, 5fr) minmax(0, 6fr); gap: 1.5em; align-items: start; }
 svg { display: block; width: 100%; max-height: 92vh; background: #000; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem .8rem; font-size: .85rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .1em .8em; font-size: .85em; }
 dt { color: #4a5568; } dd { margin: 0; overflow-wrap: anywhere; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; font-weight: 600; padding: .9rem 0 .2rem; }
+table { border-collapse: collapse; width: 100%; font-size: .9em; font-variant-numeric: tabular-nums; }
+caption { text-align: left; font-weight: 600; padding: .9em 0 .2em; }
 table:first-child caption { padding-top: 0; }
-th, td { text-align: right; padding: .18rem .4rem; vertical-align: top; border-top: 1px solid #e2e8f0; }
-th:first-child { text-align: left; font-weight: inherit; overflow-wrap: anywhere; }
-thead th { color: #4a5568; font-weight: 400; font-size: .8rem; border-top: 0; white-space: nowrap; }
-td { white-space: nowrap; }
-.out th, .out td { font-weight: 600; } .out .value { color: #9b2c2c; }
-small { display: block; color: #4a5568; font-weight: 400; }
-tbody tr:hover { background: #edf2f7; }
-footer, ol { font-size: .8rem; color: #4a5568; }
-footer { margin-top: 1rem; } ol { padding-left: 1.2rem; }
-.line { fill: none; stroke: #ffc83c; stroke-width: 1.3px; vector-effect: non-scaling-stroke; }
-.dashed { stroke-dasharray: 5 4; }
-.outline { fill: none; stroke: #5ac8ff; stroke-opacity: .7; stroke-width: 1px; vector-effect: non-scaling-stroke; }
-.model { fill: #ff5a46; } .hand { fill: #3cbeff; }
-.dot { stroke: #000; stroke-width: .6px; vector-effect: non-scaling-stroke; }
-svg text { fill: #fff; stroke: #000; stroke-width: .18em; paint-order: stroke; text-anchor: middle;
-  dominant-baseline: central; font-family: system-ui, sans-serif; }
+th, td { text-align: right; padding: .15em .3em; vertical-align: top; white-space: nowrap; }
+th:first-child { text-align: left; font-weight: inherit; white-space: normal; overflow-wrap: anywhere; }
+tbody { border-top: 1px solid #e2e8f0; }
+thead th { color: #4a5568; font-weight: 400; font-size: .85em; }
+td i { display: inline-block; width: .9em; font-style: normal; text-align: left; }
+.out th, .out .value { font-weight: 600; } .out .value { color: #9b2c2c; }
+.more td { text-align: left; white-space: normal; padding: 0 .3em .15em 1em; }
+.more td, .also, footer { color: #4a5568; font-size: .85em; }
+sup { line-height: 0; font-size: .75em; }
+tbody:hover { background: #edf2f7; }
+footer { margin-top: 1em; } footer p { margin: .3em 0; } ol { padding-left: 1.2em; margin: 0; }
 @media print {
   @page { size: A4; margin: 9mm; }
-  body { margin: 0; padding: 0; max-width: none; font-size: 8pt; line-height: 1.25; }
-  th, td { padding: .08rem .2rem; } svg { max-height: 120mm; } tr { break-inside: avoid; }
+  body { margin: 0; padding: 0; max-width: none; font-size: 7.5pt; line-height: 1.2; }
+  main { gap: 5mm; } th, td { padding: 0 .2em; } svg { max-height: 130mm; } tbody { break-inside: avoid; }
 }
-@media screen and (max-width: 56rem) { main { display: block; } }
+@media screen and (max-width: 50em) { main { display: block; } }
 """
+
+# Of the SVG, as attributes: not every program that shows one looks into the page's style.
+_THIN = 'fill="none" stroke-width="1.3" vector-effect="non-scaling-stroke"'
+_LINE, _OUTLINE = f'{_THIN} stroke="#ffc83c"', f'{_THIN} stroke="#5ac8ff" stroke-opacity="0.7"'
+_DOT = 'stroke="#000" stroke-width="0.6" vector-effect="non-scaling-stroke"'
+_TEXT = (
+    'fill="#fff" stroke="#000" stroke-width="0.16em" paint-order="stroke" text-anchor="middle" '
+    'dominant-baseline="central" font-family="system-ui, sans-serif"'
+)
 
 
 def to_html(report: Report) -> str:
@@ -65,9 +68,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>{_text(report.name)}: measurements</title>"
     # Who points at a row of the table sees its lines, without a script.
-    pointed = "".join(
-        f"body:has(#{key}:hover) .{key} {{ stroke: #fff; stroke-width: 3px; }}\n" for key in keys.values()
-    )
+    pointed = "".join(f"body:has(#{key}:hover) .{key} {{ stroke: #fff; stroke-width: 3; }}\n" for key in keys.values())
     yield f"<style>{_STYLE}{pointed}</style></head>"
     yield f"<body><h1>{_text(report.title)}</h1>"
     yield "<main><div>"
@@ -94,22 +95,25 @@ def _table(section: Section, keys: dict[str, str]) -> Iterator[str]:
     yield f"<table><caption>{_text(section.title)}</caption>"
     titles = ("Measurement", "Value", "95 %", "Norm")
     heads = "".join(f'<th scope="col">{title}</th>' for title in titles)
-    yield f"<thead><tr>{heads}</tr></thead><tbody>"
+    yield f"<thead><tr>{heads}</tr></thead>"
     for row in section.rows:
         yield _row(row, keys[row.name])
-    yield "</tbody></table>"
+    yield "</table>"
     if section.also:
-        yield f"<small>{_text(section.also_text)}</small>"
+        yield f'<div class="also">{_text(section.also_text)}</div>'
 
 
 def _row(row: Row, key: str) -> str:
-    details = "".join(f"<small>{_text(detail)}</small>" for detail in (*row.details, row.surer) if detail)
-    source = f" <sup>{row.source}</sup>" if row.source else ""
+    """A measurement: its numbers, and in a row below them what else is to be said."""
     marked = ' class="out"' if row.mark else ""
+    unsure = f"<i>{UNSURE if row.unsure else ''}</i>"
+    source = f"<sup>{row.source}</sup>" if row.source else ""
+    details = "; ".join(filter(None, (*row.details, row.surer)))
+    more = f'<tr class="more"><td colspan="4">{_text(details)}</td></tr>' if details else ""
     return (
-        f'<tr id="{key}"{marked}>'
-        f'<th scope="row">{_text(row.title)}{details}</th><td class="value">{_text(row.signs)}</td>'
-        f"<td>{_text(row.interval)}</td><td>{_text(row.norm)}{source}</td></tr>"
+        f'<tbody id="{key}"{marked}><tr><th scope="row">{_text(row.title)}</th>'
+        f'<td class="value">{_text(row.signs)}{unsure}</td><td>{_text(row.interval)}</td>'
+        f"<td>{_text(row.norm)} {source}</td></tr>{more}</tbody>"
     )
 
 
@@ -123,27 +127,30 @@ def _picture(report: Report, keys: dict[str, str]) -> Iterator[str]:
         f'<image x="-0.5" y="-0.5" width="{width}" height="{height}" preserveAspectRatio="none" '
         f'href="data:image/jpeg;base64,{data}"/>'
     )
-    yield from (_polyline(line, "outline") for line in drawing.outlines)
+    yield from (_polyline(line, _OUTLINE) for line in drawing.outlines)
     for line, names in drawing.lines:
-        yield _polyline(line, " ".join(["line", *(["dashed"] if line.dashed else []), *(keys[name] for name in names)]))
+        dashes = ' stroke-dasharray="5 4"' if line.dashed else ""
+        yield _polyline(line, f'class="{" ".join(keys[name] for name in names)}" {_LINE}{dashes}')
     yield from (_dot(dot, drawing.radius) for dot in drawing.dots)
     yield from (_caption(caption, drawing.letters) for caption in drawing.captions)
     yield "</svg>"
 
 
-def _polyline(line: Line, classes: str) -> str:
+def _polyline(line: Line, how: str) -> str:
     points = " ".join(f"{x:.2f},{y:.2f}" for x, y in line.points)
-    return f'<polyline class="{classes}" points="{points}"/>'
+    return f'<polyline {how} points="{points}"/>'
 
 
 def _dot(dot: Dot, radius: float) -> str:
     """A circle of a model's, a square of a person's; its name comes up under the pointer."""
     name = f"<title>{_text(dot.label)}</title>"
     if not dot.by_hand:
-        return f'<circle class="dot model" cx="{dot.x:.2f}" cy="{dot.y:.2f}" r="{radius:.2f}">{name}</circle>'
+        return f'<circle {_DOT} fill="#ff5a46" cx="{dot.x:.2f}" cy="{dot.y:.2f}" r="{radius:.2f}">{name}</circle>'
     x, y, side = dot.x - radius, dot.y - radius, 2 * radius
-    return f'<rect class="dot hand" x="{x:.2f}" y="{y:.2f}" width="{side:.2f}" height="{side:.2f}">{name}</rect>'
+    where = f'x="{x:.2f}" y="{y:.2f}" width="{side:.2f}" height="{side:.2f}"'
+    return f'<rect {_DOT} fill="#3cbeff" {where}>{name}</rect>'
 
 
 def _caption(caption: Caption, letters: float) -> str:
-    return f'<text x="{caption.x:.2f}" y="{caption.y:.2f}" font-size="{letters:.2f}">{_text(caption.text)}</text>'
+    where = f'x="{caption.x:.2f}" y="{caption.y:.2f}" font-size="{letters:.2f}"'
+    return f"<text {_TEXT} {where}>{_text(caption.text)}</text>"

@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 from .content import Report, Row, Section
 from .typesetting import GREY, INK, RED, Text, TextLine, height, leading, width, wrapped
-from .wording import plain
+from .wording import UNSURE, plain
 
 # Details are a little smaller than the row that they belong to.
 _SMALLER = 0.86
@@ -112,8 +112,9 @@ class _Grid:
             for texts in ((row.signs for row in rows), (row.interval for row in rows), map(_norm, rows))
         ]
         value, interval, norm = (each + gap if each else 0.0 for each in needed)
-        title = max(within - value - interval - norm, 0.1 * within)
-        return cls(title, title + value, title + value + interval, within, within)
+        unsure = width(f" {UNSURE}", size) if any(row.unsure for row in rows) else 0.0  # numbers stay aligned
+        title = max(within - value - unsure - interval - norm, 0.1 * within)
+        return cls(title, title + value, within - norm, within, within)
 
 
 def _table(report: Report, within: float, size: float, columns: int) -> list[TextLine]:
@@ -160,6 +161,7 @@ def _row(row: Row, grid: _Grid, size: float, surer: bool) -> Iterator[TextLine]:
             Text(0, first, size, bold),
             Text(start, details if beside else "", small, colour=GREY),
             Text(grid.value, row.signs, size, bold, RED if bold else INK, "right"),
+            Text(grid.value, f" {UNSURE}" if row.unsure else "", size),
             Text(grid.interval, row.interval, size, align="right"),
             Text(grid.norm, _norm(row), size, colour=GREY, align="right"),
         ),
