@@ -26,6 +26,9 @@ from .wording import (
 #: The section of measurements that belong to no analysis.
 OTHER = "Measurements"
 
+#: A section of more rows than this is long.
+LONG_SECTION = 12
+
 #: What a page is and is not, at its foot.
 FOOT = "Not a medical device. To be checked by a reader before any use."
 
@@ -77,6 +80,15 @@ class Section:
     title: str
     rows: tuple[Row, ...]
     also: tuple[str, ...] = ()
+
+    @property
+    def long(self) -> bool:
+        """Whether it has so many rows that each should be short."""
+        return len(self.rows) > LONG_SECTION
+
+    def details(self, row: Row) -> str:
+        """What is said below a row; which landmark to check would be said in every row of a long section."""
+        return "; ".join(filter(None, (*row.details, "" if self.long else row.surer)))
 
     @property
     def also_text(self) -> str:

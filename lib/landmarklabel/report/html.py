@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from html import escape
 
 from ..measurements.base import Line
-from .content import Report, Row, Section
+from .content import Report, Row
 from .drawing import Caption, Dot, Drawing, as_jpeg, shown
 from .wording import UNSURE, plain
 
@@ -23,18 +23,17 @@ svg { display: block; width: 100%; max-height: 92vh; background: #000; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1em .8em; font-size: .85em; }
 dt { color: #4a5568; } dd { margin: 0; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-size: .9em; font-variant-numeric: tabular-nums; }
-caption { text-align: left; font-weight: 600; padding: .9em 0 .2em; }
-table:first-child caption { padding-top: 0; }
 th, td { text-align: right; padding: .15em .3em; vertical-align: top; white-space: nowrap; }
 th:first-child { text-align: left; font-weight: inherit; white-space: normal; overflow-wrap: anywhere; }
 tbody { border-top: 1px solid #e2e8f0; }
+.section { border-top: 0; break-after: avoid; } .section th { font-weight: 600; padding: .7em 0 .2em; }
 thead th { color: #4a5568; font-weight: 400; font-size: .85em; }
 td i { display: inline-block; width: .9em; font-style: normal; text-align: left; }
 .out th, .out .value { font-weight: 600; } .out .value { color: #9b2c2c; }
 .more td { text-align: left; white-space: normal; padding: 0 .3em .15em 1em; }
-.more td, .also, footer { color: #4a5568; font-size: .85em; }
+.more td, footer { color: #4a5568; font-size: .85em; }
 sup { line-height: 0; font-size: .75em; }
-tbody:hover { background: #edf2f7; }
+tbody[id]:hover { background: #edf2f7; }
 footer { margin-top: 1em; } footer p { margin: .3em 0; } ol { padding-left: 1.2em; margin: 0; }
 @media print {
   @page { size: A4; margin: 9mm; }
@@ -47,11 +46,7 @@ footer { margin-top: 1em; } footer p { margin: .3em 0; } ol { padding-left: 1.2e
 # Of the SVG, as attributes: not every program that shows one looks into the page's style.
 _THIN = 'fill="none" stroke-width="1.3" vector-effect="non-scaling-stroke"'
 _LINE, _OUTLINE = f'{_THIN} stroke="#ffc83c"', f'{_THIN} stroke="#5ac8ff" stroke-opacity="0.7"'
-_DOT = 'stroke="#000" stroke-width="0.6" vector-effect="non-scaling-stroke"'
-_TEXT = (
-    'fill="#fff" stroke="#000" stroke-width="0.16em" paint-order="stroke" text-anchor="middle" '
-    'dominant-baseline="central" font-family="system-ui, sans-serif"'
-)
+_TEXT = 'text-anchor="middle" dominant-baseline="central" font-family="system-ui, sans-serif"'
 
 
 def to_html(report: Report) -> str:
@@ -76,8 +71,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield "<dl>"
     yield from (f"<dt>{_text(name)}</dt><dd>{_text(text)}</dd>" for name, text in report.facts)
     yield "</dl></div><div>"
-    for section in report.sections:
-        yield from _table(section, keys)
+    yield from _table(report, keys)
     yield "</div></main><footer>"
     yield from (f"<p>{_text(line)}</p>" for line in report.legend)
     if report.sources:
@@ -91,24 +85,24 @@ def _text(text: str) -> str:
     return escape(plain(text))
 
 
-def _table(section: Section, keys: dict[str, str]) -> Iterator[str]:
-    yield f"<table><caption>{_text(section.title)}</caption>"
+def _table(report: Report, keys: dict[str, str]) -> Iterator[str]:
+    """All sections in one table, so that their columns are aligned."""
     titles = ("Measurement", "Value", "95 %", "Norm")
     heads = "".join(f'<th scope="col">{title}</th>' for title in titles)
-    yield f"<thead><tr>{heads}</tr></thead>"
-    for row in section.rows:
-        yield _row(row, keys[row.name])
+    yield f"<table><thead><tr>{heads}</tr></thead>"
+    for section in report.sections:
+        yield f'<tbody class="section"><tr><th colspan="4">{_text(section.title)}</th></tr></tbody>'
+        yield from (_row(row, section.details(row), keys[row.name]) for row in section.rows)
+        if section.also:
+            yield f'<tbody><tr class="more"><td colspan="4">{_text(section.also_text)}</td></tr></tbody>'
     yield "</table>"
-    if section.also:
-        yield f'<div class="also">{_text(section.also_text)}</div>'
 
 
-def _row(row: Row, key: str) -> str:
+def _row(row: Row, details: str, key: str) -> str:
     """A measurement: its numbers, and in a row below them what else is to be said."""
     marked = ' class="out"' if row.mark else ""
-    unsure = f"<i>{UNSURE if row.unsure else ''}</i>"
+    unsure = f'<i title="{_text(row.surer)}">{UNSURE}</i>' if row.unsure else "<i></i>"
     source = f"<sup>{row.source}</sup>" if row.source else ""
-    details = "; ".join(filter(None, (*row.details, row.surer)))
     more = f'<tr class="more"><td colspan="4">{_text(details)}</td></tr>' if details else ""
     return (
         f'<tbody id="{key}"{marked}><tr><th scope="row">{_text(row.title)}</th>'
@@ -143,14 +137,17 @@ def _polyline(line: Line, how: str) -> str:
 
 def _dot(dot: Dot, radius: float) -> str:
     """A circle of a model's, a square of a person's; its name comes up under the pointer."""
-    name = f"<title>{_text(dot.label)}</title>"
+    name, edge = f"<title>{_text(dot.label)}</title>", f'stroke="#000" stroke-width="{radius / 5:.2f}"'
     if not dot.by_hand:
-        return f'<circle {_DOT} fill="#ff5a46" cx="{dot.x:.2f}" cy="{dot.y:.2f}" r="{radius:.2f}">{name}</circle>'
+        return f'<circle {edge} fill="#ff5a46" cx="{dot.x:.2f}" cy="{dot.y:.2f}" r="{radius:.2f}">{name}</circle>'
     x, y, side = dot.x - radius, dot.y - radius, 2 * radius
     where = f'x="{x:.2f}" y="{y:.2f}" width="{side:.2f}" height="{side:.2f}"'
-    return f'<rect {_DOT} fill="#3cbeff" {where}>{name}</rect>'
+    return f'<rect {edge} fill="#3cbeff" {where}>{name}</rect>'
 
 
 def _caption(caption: Caption, letters: float) -> str:
+    """White on a black edge, which is a text of its own: not every program draws an edge first."""
     where = f'x="{caption.x:.2f}" y="{caption.y:.2f}" font-size="{letters:.2f}"'
-    return f"<text {_TEXT} {where}>{_text(caption.text)}</text>"
+    edge = f'fill="none" stroke="#000" stroke-width="{0.2 * letters:.2f}" stroke-linejoin="round" aria-hidden="true"'
+    text = _text(caption.text)
+    return f'<text {_TEXT} {edge} {where}>{text}</text><text {_TEXT} fill="#fff" {where}>{text}</text>'

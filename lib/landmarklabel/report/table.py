@@ -19,7 +19,6 @@ _PADDING = 0.42  # between columns, in sizes of letters in mm
 #: are worse than several columns, and tiny ones come last.
 _SIZES = ((7.75, 7.5, 7.25, 7.0, 6.75, 6.5), (6.25, 6.0, 5.75, 5.5))
 _COLUMNS = (1, 2, 3)
-_LONG_SECTION = 12
 
 #: What is said where a page can't hold all that there is.
 _CUT = "… and more: the report as HTML has all"
@@ -119,7 +118,7 @@ class _Grid:
 
 def _table(report: Report, within: float, size: float, columns: int) -> list[TextLine]:
     """All sections; long ones in several columns if ``columns`` is more than one."""
-    ordinary = [section for section in report.sections if columns == 1 or len(section.rows) <= _LONG_SECTION]
+    ordinary = [section for section in report.sections if columns == 1 or not section.long]
     grid = _Grid.of([row for section in ordinary for row in section.rows], within, size)
     lines: list[TextLine] = []
     for section in report.sections:
@@ -138,22 +137,17 @@ def _section(section: Section, grid: _Grid, size: float, heads: bool) -> Iterato
              ("norm", grid.norm, any(row.norm for row in section.rows)))  # fmt: skip
     head = (Text(right, text, small, colour=GREY, align="right") for text, right, there in named if there)
     yield TextLine(leading(size) * 1.15, (Text(0, section.title, 1.08 * size, bold=True), *(head if heads else ())))
-    surer = len(section.rows) <= _LONG_SECTION
     for row in section.rows:
-        yield from _row(row, grid, size, surer)
+        yield from _row(row, section.details(row), grid, size)
     for text in wrapped(section.also_text, grid.whole - 2, small):
         yield TextLine(leading(small), (Text(0, text, small, colour=GREY),))
 
 
-def _row(row: Row, grid: _Grid, size: float, surer: bool) -> Iterator[TextLine]:
-    """A rule, the title beside its numbers, on several lines if it is long; the details after it, or else below.
-
-    Args:
-        surer: whether it is said which landmark to check first. In a long section it would be said in every row.
-    """
+def _row(row: Row, details: str, grid: _Grid, size: float) -> Iterator[TextLine]:
+    """A rule, the title beside its numbers, on several lines if it is long; the details after it, or else below."""
     bold, small = bool(row.mark), _SMALLER * size
     first, *more = [*wrapped(row.title, grid.title - 1, size, bold)] or [""]
-    details, start = "; ".join(filter(None, (*row.details, row.surer if surer else ""))), width(first, size, bold) + 1.5
+    start = width(first, size, bold) + 1.5
     beside = not more and start + width(details, small) < grid.title - 1
     yield TextLine(
         leading(size),
@@ -183,7 +177,7 @@ def _in_columns(section: Section, within: float, size: float, columns: int) -> I
         return
     each = -(-len(section.rows) // columns)
     parts = [section.rows[start : start + each] for start in range(0, len(section.rows), each)]
-    stacks = [[line for row in part for line in _row(row, grid, size, surer=False)] for part in parts]
+    stacks = [[line for row in part for line in _row(row, section.details(row), grid, size)] for part in parts]
     yield from list(_section(Section(section.title, ()), grid, size, heads=False))
     yield from _beside(stacks, lambda number: number * (wide + gap))
 
