@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Class_, Line, Part
-from .structures import labels_of, outlines, require_size
+from .geometry import SAME_PLACE, distance, ratio, signed_distance
+from .structures import labels_of, outline_of, outlines, require_size
 
 if TYPE_CHECKING:  # a protocol holds measurements, and so knows this package
     from ..protocol import Protocol
@@ -87,7 +88,7 @@ class CervicalMaturation:
         """(S, 6): stage; depths of C2, C3 and C4 in %, negative where a border bulges; height over width of C3, C4."""
         axis, *bodies = self._structures(points, protocol, structures)
         third = bodies[0]
-        depths = [_depth(axis, _up(third)), *(_depth(body[:, [4, 3, 2]], _up(body)) for body in bodies)]
+        depths = [_depth(axis, _up(third)), *(_depth(body[[4, 3, 2]], _up(body)) for body in bodies)]
         shapes = [_shape(body) for body in bodies]
         return np.stack([_stage(np.stack(depths), np.stack(shapes)), *depths, *shapes], axis=1)
 
@@ -103,14 +104,14 @@ class CervicalMaturation:
 
     def construction(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Lines:
         """The inferior borders' ends with the depth between, and the bodies' middle lines."""
-        axis, *bodies = (outline[0] for outline in self._structures(points[None], protocol, structures))
+        axis, *bodies = (outline[:, 0] for outline in self._structures(points[None], protocol, structures))
         borders = [_border(axis), *(_border(body[[4, 3, 2]]) for body in bodies)]
         shapes = [_cross_lines(body) for body in bodies]
         return (sum((*borders, *shapes), ()), *borders, *shapes)
 
     def _structures(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> list[Array]:
         names = outlines(protocol, structures, _USUAL, "cervical_maturation")
-        return [np.asarray(points[:, protocol.indices(name)], dtype=np.float64) for name in names]
+        return [outline_of(points, protocol, name) for name in names]
 
 
 def _stage(depths: Array, shapes: Array) -> Array:
@@ -123,28 +124,25 @@ def _stage(depths: Array, shapes: Array) -> Array:
 
 
 def _up(body: Array) -> Array:
-    """(S, 2), from the inferior to the superior border of a body (S, 5, 2)."""
-    return np.asarray(body[:, :2].mean(axis=1) - body[:, [2, 4]].mean(axis=1))
+    """(S, 2), from the inferior to the superior border of a body (5, S, 2)."""
+    return np.asarray(body[:2].mean(axis=0) - body[[2, 4]].mean(axis=0))
 
 
 def _depth(border: Array, up: Array) -> Array:
-    """(S,), how far upwards the middle one of (S, 3, 2) lies off the line between the others, in % of its length.
+    """(S,), how far upwards the middle one of (3, S, 2) lies off the line between the others, in % of its length.
 
     Args:
         up: (S, 2), any vector to the upper side of the border.
     """
-    along, to_middle = border[:, 2] - border[:, 0], border[:, 1] - border[:, 0]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        depth = 100 * _cross(along, to_middle) * np.sign(_cross(along, up)) / (along**2).sum(axis=1)
-    return np.where(np.isfinite(depth), depth, np.nan)
+    start, middle, end = border
+    return 100 * ratio(signed_distance(middle, start, end, start + up), distance(start, end))
 
 
 def _shape(body: Array) -> Array:
-    """(S,), height over width of bodies (S, 5, 2), each between the middles of opposite sides."""
-    (top, bottom), (back, front) = _middles(np.moveaxis(body, 1, 0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.hypot(*(top - bottom).T) / np.hypot(*(back - front).T)
-    return np.where(np.isfinite(ratio) & (ratio > 0), ratio, np.nan)
+    """(S,), height over width of bodies (5, S, 2), each between the middles of opposite sides."""
+    (top, bottom), (back, front) = _middles(body)
+    height = distance(top, bottom)
+    return ratio(np.where(height > SAME_PLACE, height, np.nan), distance(back, front))
 
 
 def _middles(body: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
@@ -152,10 +150,6 @@ def _middles(body: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     back_top, front_top, front_bottom, _, back_bottom = body
     upright = (back_top + front_top) / 2, (back_bottom + front_bottom) / 2
     return upright, ((back_top + back_bottom) / 2, (front_top + front_bottom) / 2)
-
-
-def _cross(a: Array, b: Array) -> Array:
-    return np.asarray(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
 
 
 def _border(border: Array) -> tuple[Line, ...]:

@@ -39,7 +39,7 @@ def outlines(protocol: Protocol, names: Sequence[str], usual: Sequence[str], kin
         ProtocolError: a name is of no structure, or there are too few or too many.
     """
     chosen = tuple(names) or tuple(usual)
-    there = {structure.name for structure in protocol.structures}
+    there = [structure.name for structure in protocol.structures]
     unknown = [name for name in chosen if name not in there]
     if unknown:
         raise ProtocolError(f"{kind}: {protocol.name} has no structure {listed(unknown)}; it has {listed(there, 20)}")
@@ -61,6 +61,17 @@ def labels_of(protocol: Protocol, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(protocol.labels[index] for name in names for index in protocol.indices(name)))
 
 
-def points_of(points: Array, protocol: Protocol, names: Sequence[str]) -> Array:
-    """(S, V, N, 2), the points of V structures of N landmarks each, in the order of their outlines."""
-    return np.asarray(points, dtype=np.float64)[:, np.stack([protocol.indices(name) for name in names])]
+def outline_of(points: Array, protocol: Protocol, name: str) -> Array:
+    """(N, S, 2), the points of a structure in S sets of points (S, K, 2), in the order of its outline.
+
+    Samples come next to last, so that what is computed of a coordinate runs over them, which is fast.
+    """
+    coordinates = np.moveaxis(np.asarray(points, dtype=np.float64), 0, -1)[protocol.indices(name)]
+    return np.moveaxis(coordinates, -1, -2)
+
+
+def outlines_of(points: Array, protocol: Protocol, names: Sequence[str]) -> Array:
+    """(V, N, S, 2), of V structures of N landmarks each."""
+    places = np.stack([protocol.indices(name) for name in names])
+    coordinates = np.moveaxis(np.asarray(points, dtype=np.float64), 0, -1)[places]
+    return np.moveaxis(coordinates, -1, -2)

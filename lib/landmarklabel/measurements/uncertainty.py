@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 #: How many sets are drawn. An interval's ends are known to some hundredths of its width.
-SAMPLES = 1000
+SAMPLES = 500
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Class_, Line, Part, Quantity
-from .structures import labels_of, outlines, points_of, require_size, vertebrae_of
+from .geometry import SAME_PLACE, distance, length, ratio, signed_angle, turning
+from .structures import labels_of, outline_of, outlines, outlines_of, require_size, vertebrae_of
 
 if TYPE_CHECKING:  # a protocol holds measurements, and so knows this package
     from ..protocol import Protocol
@@ -34,9 +35,9 @@ GRADES = tuple(
 )
 
 _FRONTAL: tuple[tuple[str, str, Quantity], ...] = (
-    ("left", "height on the left of the image", "length"),
-    ("right", "height on the right of the image", "length"),
-    ("mid", "height in the middle", "length"),
+    ("height_left", "height on the left of the image", "length"),
+    ("height_right", "height on the right of the image", "length"),
+    ("height_mid", "height in the middle", "length"),
     ("wedge", "wedging, positive where the right of the image is higher", "deg"),
 )
 
@@ -55,18 +56,18 @@ class VertebralHeights:
 
     def evaluate(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Array:
         """(S, 4 V): of each vertebra left, right and middle height, and wedging in degrees."""
-        corners = points_of(points, protocol, vertebrae_of(protocol, structures, "vertebral_heights"))
-        upper_left, upper_right, lower_right, lower_left = np.moveaxis(corners, 2, 0)
+        corners = outlines_of(points, protocol, vertebrae_of(protocol, structures, "vertebral_heights"))
+        upper_left, upper_right, lower_right, lower_left = np.moveaxis(corners, 1, 0)
         left, right = lower_left - upper_left, lower_right - upper_right
-        heights = [_length(left), _length(right), _length((left + right) / 2)]
-        wedge = _turn(upper_right - upper_left, lower_right - lower_left)
-        return np.stack([*heights, wedge], axis=2).reshape(len(corners), -1)
+        wedge = signed_angle(upper_right - upper_left, lower_right - lower_left, np.ones(1))
+        each = np.stack([length(left), length(right), length((left + right) / 2), wedge], axis=1)
+        return np.where(_drawn(corners)[:, None], each, np.nan).reshape(-1, len(points)).T
 
     def notes(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[str, ...]:
         return ("",) * len(self.parts(protocol, structures))
 
     def construction(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Lines:
-        corners = points_of(points[None], protocol, vertebrae_of(protocol, structures, "vertebral_heights"))[0]
+        corners = outlines_of(points[None], protocol, vertebrae_of(protocol, structures, "vertebral_heights"))[:, :, 0]
         drawn: list[tuple[Line, ...]] = []
         for upper_left, upper_right, lower_right, lower_left in corners:
             middles = (upper_left + upper_right) / 2, (lower_left + lower_right) / 2
@@ -76,9 +77,9 @@ class VertebralHeights:
 
 
 _LATERAL: tuple[tuple[str, str, Quantity, tuple[Class_, ...]], ...] = (
-    ("anterior", "anterior height", "length", ()),
-    ("middle", "middle height", "length", ()),
-    ("posterior", "posterior height", "length", ()),
+    ("height_anterior", "anterior height", "length", ()),
+    ("height_middle", "middle height", "length", ()),
+    ("height_posterior", "posterior height", "length", ()),
     ("wedge", "wedging, positive where the anterior height is the smaller", "deg", ()),
     ("loss", "largest loss of height", "percent", ()),
     ("grade", "grade of fracture (Genant)", "grade", GRADES),
@@ -108,28 +109,28 @@ class Genant:
     def evaluate(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Array:
         """(S, 6 V): of each body anterior, middle and posterior height, wedging in degrees, loss in %, grade."""
         bodies = _bodies(points, protocol, structures)
-        heights = _length(bodies[:, :, :2:-1] - bodies[:, :, :3])  # anterior, middle, posterior
+        heights = _heights(bodies)
         loss = _loss(heights)
         grade = np.where(np.isnan(loss), np.nan, np.searchsorted(GENANT, loss, side="right"))
-        superior, inferior = (bodies[:, :, b] - bodies[:, :, a] for a, b in ((0, 2), (5, 3)))
-        side = np.sign(_cross(superior, bodies[:, :, 5] - bodies[:, :, 0]))  # of an image that faces left, or right
-        each = [*np.moveaxis(heights, 2, 0), side * _turn(superior, inferior), 100 * loss, grade]
-        return np.stack(each, axis=2).reshape(len(bodies), -1)
+        front_top, back_top, back_foot, front_foot = (bodies[:, corner] for corner in (0, 2, 3, 5))
+        faces = turning(front_top, back_top, back_foot)  # the image's left or right
+        wedge = signed_angle(back_top - front_top, back_foot - front_foot, -faces)
+        each = np.stack([*np.moveaxis(heights, 1, 0), wedge, 100 * loss, grade], axis=1)
+        return each.reshape(-1, len(points)).T
 
     def notes(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[str, ...]:
         """Which height is the smaller one, of the grade of bodies with a fracture."""
-        bodies = _bodies(points[None], protocol, structures)
-        heights = _length(bodies[:, :, :2:-1] - bodies[:, :, :3])
+        heights = _heights(_bodies(points[None], protocol, structures))
         kinds = ("wedge", "biconcave", "crush")
         notes: list[str] = []
-        for ratios, loss in zip(_losses(heights)[0], _loss(heights)[0], strict=True):
+        for ratios, loss in zip(_losses(heights)[..., 0], _loss(heights)[:, 0], strict=True):
             fractured = loss >= GENANT[0]
             notes += [""] * 5 + [f"{kinds[int(np.nanargmax(ratios))]} deformity" if fractured else ""]
         return tuple(notes)
 
     def construction(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Lines:
         drawn: list[tuple[Line, ...]] = []
-        for body in _bodies(points[None], protocol, structures)[0]:
+        for body in _bodies(points[None], protocol, structures)[:, :, 0]:
             heights = [_lines((body[place], body[5 - place])) for place in range(3)]
             plates = _lines((body[0], body[2]), (body[5], body[3]))
             drawn += [*heights, plates, sum(heights, ()), sum(heights, ())]
@@ -147,52 +148,47 @@ def _needed(protocol: Protocol, names: tuple[str, ...], place: int, key: str) ->
 
 
 def _bodies(points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Array:
-    """(S, V, 6, 2): superior end plate from front to back, inferior one from back to front.
+    """(V, 6, S, 2): superior end plate from front to back, inferior one from back to front.
 
     Four corners have the middles between them, so that a biconcave body is not seen.
     """
     bodies = []
     for name in _lateral(protocol, structures):
-        outline = np.asarray(points[:, protocol.indices(name)], dtype=np.float64)
-        if outline.shape[1] == 4:
-            front, back, foot, toe = np.moveaxis(outline, 1, 0)
-            outline = np.stack([front, (front + back) / 2, back, foot, (foot + toe) / 2, toe], axis=1)
+        outline = outline_of(points, protocol, name)
+        if len(outline) == 4:
+            front, back, foot, toe = outline
+            outline = np.stack([front, (front + back) / 2, back, foot, (foot + toe) / 2, toe])
         bodies.append(outline)
-    return np.stack(bodies, axis=1)
+    return np.stack(bodies)
+
+
+def _heights(bodies: Array) -> Array:
+    """(V, 3, S), anterior, middle and posterior height of bodies (V, 6, S, 2); NaN where one is 0."""
+    heights = distance(bodies[:, :3], bodies[:, :2:-1])
+    return np.where(heights > SAME_PLACE, heights, np.nan)
 
 
 def _losses(heights: Array) -> Array:
-    """(S, V, 3), by which part the anterior, middle and posterior heights (S, V, 3) are too small; NaN unknown."""
-    posterior = heights[..., 2]
-    padded = np.pad(posterior, ((0, 0), (1, 1)), constant_values=np.nan)
-    near = np.stack([padded[:, :-2], padded[:, 2:]])
+    """(V, 3, S), by which part of what is usual each height is too small; NaN unknown."""
+    posterior = heights[:, 2]
+    nothing = np.full_like(posterior[:1], np.nan)
+    near = np.stack([np.concatenate([nothing, posterior[:-1]]), np.concatenate([posterior[1:], nothing])])
     there = np.isfinite(near)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        usual = np.where(there, near, 0.0).sum(axis=0) / there.sum(axis=0)
-        return 1 - np.stack([*np.moveaxis(heights[..., :2], 2, 0) / posterior, posterior / usual], axis=2)
+    usual = ratio(np.where(there, near, 0.0).sum(axis=0), there.sum(axis=0).astype(np.float64))
+    return np.asarray(1 - np.stack([heights[:, 0] / posterior, heights[:, 1] / posterior, posterior / usual], axis=1))
 
 
 def _loss(heights: Array) -> Array:
-    """(S, V), the largest loss, at least 0; of a body without neighbours that of its own heights."""
+    """(V, S), the largest loss, at least 0; of a body without neighbours that of its own heights."""
     losses = _losses(heights)
-    own, crushed = losses[..., :2].max(axis=2), losses[..., 2]
-    loss = np.fmax(np.fmax(own, crushed), 0.0)
-    return np.where(np.isfinite(own), loss, np.nan)
+    own = losses[:, :2].max(axis=1)
+    return np.where(np.isfinite(own), np.fmax(np.fmax(own, losses[:, 2]), 0.0), np.nan)
 
 
-def _length(vectors: Array) -> Array:
-    return np.asarray(np.hypot(vectors[..., 0], vectors[..., 1]))
-
-
-def _turn(a: Array, b: Array) -> Array:
-    """Degrees from one vector to another, clockwise as seen; NaN where one is nothing."""
-    dot = (a * b).sum(axis=-1)
-    turn = np.degrees(np.arctan2(_cross(a, b), dot))
-    return np.where(a.any(axis=-1) & b.any(axis=-1), turn, np.nan)
-
-
-def _cross(a: Array, b: Array) -> Array:
-    return np.asarray(a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0])
+def _drawn(corners: Array) -> NDArray[np.bool_]:
+    """(V, S), whether bodies (V, 4, S, 2) have four corners and four sides."""
+    sides = distance(corners, np.roll(corners, 1, axis=1))
+    return np.asarray((sides > SAME_PLACE).all(axis=1))
 
 
 def _lines(*ends: tuple[Array, Array]) -> tuple[Line, ...]:
