@@ -256,10 +256,16 @@ class Protocol(_Part):
 
     def indices(self, name: str) -> NDArray[np.intp]:
         """Positions of a structure's landmarks in outline order, or of the one landmark of that label."""
-        for structure in self.structures:
-            if structure.name == name:
-                return np.array([self._index[label] for label in structure.landmarks])
-        return np.array([self.index(name)])
+        members = self._members.get(name)
+        return np.array([self.index(name)]) if members is None else members.copy()
+
+    @cached_property
+    def _members(self) -> dict[str, NDArray[np.intp]]:
+        """Positions of each structure's landmarks."""
+        return {
+            structure.name: np.array([self._index[label] for label in structure.landmarks])
+            for structure in self.structures
+        }
 
     @cached_property
     def flip_order(self) -> NDArray[np.intp] | None:
