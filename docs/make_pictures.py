@@ -67,8 +67,7 @@ def report(protocol: str, seed: int = UNSEEN) -> Image.Image:
             pass
         ((name, answer),) = measure_images(image_files([Path(folder)]), anatomy, predictor)
     assert not isinstance(answer, str), answer
-    page = to_png(Report(name, answer.radiograph, answer.landmarks, answer.measurements, answer.label))
-    return page.quantize(128, dither=Image.Dither.NONE)
+    return to_png(Report(name, answer.radiograph, answer.landmarks, answer.measurements, answer.label), 100)
 
 
 def main() -> None:

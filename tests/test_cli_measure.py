@@ -75,6 +75,10 @@ def test_labels_of_a_studies_folder(studies: Path, tmp_path: Path) -> None:
         radiograph = read_radiograph(path)
         label = read_markups(studies / "labels" / "final" / f"{path.stem}.mrk.json", protocol, radiograph.geometry)
         expected = measure(protocol, label.points, radiograph.spacing)
+        states: dict[str, list[str]] = {state.value: [] for state in label.status}
+        for name, state in zip(label.labels, label.status, strict=True):
+            states[state.value].append(name)
+        assert image["landmarks"] == states
         assert image["measurements"] == json.loads(json.dumps([one.as_dict() for one in expected]))
         of_image = {row["name"]: row for row in found if row["image"] == image["image"]}
         assert of_image.keys() == {one.name for one in expected}
@@ -84,7 +88,6 @@ def test_labels_of_a_studies_folder(studies: Path, tmp_path: Path) -> None:
             assert float(row["value"]) == pytest.approx(one.value, rel=1e-5)
             assert (row["unit"], row["category"] or None, row["reason"]) == (one.unit, one.category, "")
     assert content["images"][0]["label"] == {"user": "Dr Curie", "ts": 1_700_000_000, "tag": "final"}
-    assert content["images"][0]["landmarks"] == {"corrected": list(protocol.labels)}
     page = (pages / "cephalometric_0000.report.html").read_text()
     assert "saved by Dr Curie, 2023-11-14 22:13 UTC" in page
     assert "farnet, version 0123456789ab" in page
@@ -229,7 +232,7 @@ def test_images_and_a_label_with_a_model(studies: Path, tmp_path: Path) -> None:
     label = studies / "labels" / "final" / "cephalometric_0000.mrk.json"
     assert run(label, "--model", model, "--json", labelled) == 0
     [placed] = json.loads(labelled.read_text())["images"]
-    assert placed["landmarks"].keys() == {"corrected"}
+    assert placed["landmarks"].keys() <= {"corrected", "confirmed"}
     for one in (predicted, placed):
         for each in one["measurements"]:
             low, high = each["interval95"]

@@ -96,7 +96,12 @@ def _advance(letter: str, bold: bool) -> float:
 
 def width(text: str, size: float, bold: bool = False) -> float:
     """Of a text on one line, in mm; without kerning, which brings letters nearer to each other."""
-    return sum(_advance(letter, bold) for letter in text) * size * POINT
+    return _relative_width(text, bold) * size * POINT
+
+
+@lru_cache(maxsize=20_000)
+def _relative_width(text: str, bold: bool) -> float:
+    return sum(_advance(letter, bold) for letter in text)
 
 
 def wrapped(text: str, within: float, size: float, bold: bool = False) -> Iterator[str]:
