@@ -67,7 +67,8 @@ def report(protocol: str, seed: int = UNSEEN) -> Image.Image:
             pass
         ((name, answer),) = measure_images(image_files([Path(folder)]), anatomy, predictor)
     assert not isinstance(answer, str), answer
-    return to_png(Report(name, answer.radiograph, answer.landmarks, answer.measurements, answer.label), 100)
+    page = to_png(Report(name, answer.radiograph, answer.landmarks, answer.measurements, answer.label), 100)
+    return page.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
 
 
 def main() -> None:
