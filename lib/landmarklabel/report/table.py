@@ -31,17 +31,17 @@ def table_lines(report: Report, within: float, most: float) -> list[TextLine]:
     out, which the last line says.
     """
     for columns, size in ((columns, size) for sizes in _SIZES for columns in _COLUMNS for size in sizes):
-        lines = _table(report, within, size, columns)
-        if height(lines) <= most:
+        lines = _fitting(_table(report, within, size, columns), most)
+        if lines is not None:
             return lines
-    return cut(lines, most, size)
+    return cut(list(_table(report, within, size, columns)), most, size)
 
 
 def reads_well(report: Report, within: float, most: float) -> bool:
     """Whether a table of that width is no higher than ``most`` mm in letters that are read easily, in one column."""
     size = _SIZES[0][2]
     grid = _Grid.of([row for section in report.sections for row in section.rows], within, size)
-    return grid.roomy and height(_table(report, within, size, 1)) <= most
+    return grid.roomy and _fitting(_table(report, within, size, 1), most) is not None
 
 
 def side_lines(report: Report, within: float, size: float) -> list[TextLine]:
@@ -116,18 +116,27 @@ class _Grid:
         return cls(title, title + value, within - norm, within, within)
 
 
-def _table(report: Report, within: float, size: float, columns: int) -> list[TextLine]:
+def _fitting(lines: Iterator[TextLine], most: float) -> list[TextLine] | None:
+    """Lines if they are no higher than ``most`` mm together; none beyond that are made."""
+    kept: list[TextLine] = []
+    for line in lines:
+        most -= line.height
+        if most < 0:
+            return None
+        kept.append(line)
+    return kept
+
+
+def _table(report: Report, within: float, size: float, columns: int) -> Iterator[TextLine]:
     """All sections; long ones in several columns if ``columns`` is more than one."""
     ordinary = [section for section in report.sections if columns == 1 or not section.long]
     grid = _Grid.of([row for section in ordinary for row in section.rows], within, size)
-    lines: list[TextLine] = []
-    for section in report.sections:
-        lines.append(TextLine(leading(size) * (0.7 if lines else 0.1)))
+    for number, section in enumerate(report.sections):
+        yield TextLine(leading(size) * (0.7 if number else 0.1))
         if section in ordinary:
-            lines += _section(section, grid, size, heads=True)
+            yield from _section(section, grid, size, heads=True)
         else:
-            lines += _in_columns(section, within, size, columns)
-    return lines
+            yield from _in_columns(section, within, size, columns)
 
 
 def _section(section: Section, grid: _Grid, size: float, heads: bool) -> Iterator[TextLine]:

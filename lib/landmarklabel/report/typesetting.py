@@ -87,15 +87,21 @@ def printable(text: str, bold: bool = False) -> str:
     return "".join(letter if ord(letter) in _glyphs(bold) else _UNKNOWN for letter in plain(text))
 
 
-@lru_cache(maxsize=20_000)
-def _relative_width(text: str, bold: bool) -> float:
-    across, _, _ = TextToPath().get_text_width_height_descent(printable(text, bold), font(bold), ismath=False)
+@cache
+def _advance(letter: str, bold: bool) -> float:
+    """Width of a letter in parts of its size."""
+    across, _, _ = TextToPath().get_text_width_height_descent(printable(letter, bold), font(bold), ismath=False)
     return float(across) / _AT
 
 
 def width(text: str, size: float, bold: bool = False) -> float:
-    """Of a text on one line, in mm."""
-    return _relative_width(text, bold) * size * POINT if text else 0.0
+    """Of a text on one line, in mm; without kerning, which brings letters nearer to each other."""
+    return _relative_width(text, bold) * size * POINT
+
+
+@lru_cache(maxsize=20_000)
+def _relative_width(text: str, bold: bool) -> float:
+    return sum(_advance(letter, bold) for letter in text)
 
 
 def wrapped(text: str, within: float, size: float, bold: bool = False) -> Iterator[str]:
