@@ -11,11 +11,15 @@ from PIL import Image
 
 from landmarklabel.engine.evaluation import evaluate
 from landmarklabel.engine.evaluation_plots import plot_evaluation
+from landmarklabel.engine.measuring import measure_images
+from landmarklabel.engine.prediction import image_files
 from landmarklabel.io.dataset import Case, read_dataset
 from landmarklabel.phantoms import generate
 from landmarklabel.phantoms.studies import write_studies
 from landmarklabel.pictures import overlay, side_by_side
 from landmarklabel.predictor import Predictor
+from landmarklabel.protocol import load_protocol
+from landmarklabel.report import Report, to_png
 
 HERE = Path(__file__).resolve().parent
 SAMPLES = HERE.parent / "sample_data"
@@ -54,6 +58,19 @@ def evaluation(protocol: str, path: Path) -> None:
         plot_evaluation(evaluate(predictor, cases), cases, path, f"The sample model of {protocol} on unseen phantoms")
 
 
+def report(protocol: str, seed: int = UNSEEN) -> Image.Image:
+    """The report of what the sample model finds in an image that it has never seen."""
+    predictor = Predictor.load(SAMPLES / "models" / protocol / "landmarks.safetensors")
+    anatomy = load_protocol(protocol)
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in write_studies(protocol, 1, seed, Path(folder)):
+            pass
+        ((name, answer),) = measure_images(image_files([Path(folder)]), anatomy, predictor)
+    assert not isinstance(answer, str), answer
+    page = to_png(Report(name, answer.radiograph, answer.landmarks, answer.measurements, answer.label))
+    return page.quantize(128, dither=Image.Dither.NONE)
+
+
 def main() -> None:
     """Draw every picture."""
     PICTURES.mkdir(exist_ok=True)
@@ -66,6 +83,8 @@ def main() -> None:
     film_strip(sample, range(UNSEEN, UNSEEN + 24)).save(PICTURES / "refine.png", optimize=True)
     chest = SAMPLES / "models" / "chest_166" / "segmentation.safetensors"
     dense_pictures(chest, range(UNSEEN, UNSEEN + 2)).save(PICTURES / "denseseg.png", optimize=True)
+    for protocol in PROTOCOLS:
+        report(protocol).save(PICTURES / f"report_{protocol}.png", optimize=True)
     for path in sorted(PICTURES.iterdir()):
         print(f"{path.name}: {path.stat().st_size // 1024} kB")
 

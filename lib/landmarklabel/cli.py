@@ -15,6 +15,7 @@ import typer
 
 from .cli_boneage import app as bone_age
 from .cli_evaluate import evaluate
+from .cli_measure import measure
 from .cli_options import Changes, Device, ProtocolOption, Source, bar, change, say_suspicious
 from .cli_predict import carry, predict
 from .cli_search import search
@@ -138,6 +139,7 @@ def train(
 app.command()(evaluate)
 app.command()(predict)
 app.command()(carry)
+app.command()(measure)
 app.command()(search)
 
 

@@ -238,6 +238,11 @@ class Protocol(_Part):
     def __len__(self) -> int:
         return len(self.landmarks)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Protocol):
+            return NotImplemented
+        return self is other or all(getattr(self, name) == getattr(other, name) for name in Protocol.model_fields)
+
     def __hash__(self) -> int:
         return hash(self.fingerprint)  # not of all that is in it: what is made of a protocol is kept by it
 
@@ -256,10 +261,13 @@ class Protocol(_Part):
 
     def indices(self, name: str) -> NDArray[np.intp]:
         """Positions of a structure's landmarks in outline order, or of the one landmark of that label."""
-        for structure in self.structures:
-            if structure.name == name:
-                return np.array([self._index[label] for label in structure.landmarks])
-        return np.array([self.index(name)])
+        members = self._members.get(name)
+        return np.array([self.index(name)] if members is None else members)
+
+    @cached_property
+    def _members(self) -> dict[str, list[int]]:
+        """Positions of each structure's landmarks."""
+        return {each.name: [self._index[label] for label in each.landmarks] for each in self.structures}
 
     @cached_property
     def flip_order(self) -> NDArray[np.intp] | None:

@@ -126,6 +126,16 @@ def _each(
             yield target, None
 
 
+def image_files(inputs: Sequence[Path]) -> dict[str, Path]:
+    """Images by id: files as given, and of folders every image at the top.
+
+    Raises:
+        DataError: two images have the same id.
+        LandmarkLabelError: a folder holds no images.
+    """
+    return by_id(_images(inputs))
+
+
 def _named(start: Path, suffix: str) -> Path:
     return start.with_name(start.name + suffix)
 

@@ -23,9 +23,10 @@ _OFTEN = 0.5
 
 @dataclass(frozen=True)
 class ErrorBars:
-    """The error bars of P values.
+    """P values and their error bars.
 
     Attributes:
+        values: (P,), of the points themselves; NaN where they define none.
         defined: (P,), in which part of the samples each value is defined.
         sd: (P,), standard deviation of the error; NaN where a value is rarely defined.
         intervals: (2, 2, P): of 68 and 95 %, low and high; NaN as ``sd``.
@@ -33,6 +34,7 @@ class ErrorBars:
         reductions: (P, K), which part of the variance goes once a person places a landmark; 0 where one did.
     """
 
+    values: Array
     defined: Array
     sd: Array
     intervals: Array
@@ -41,7 +43,7 @@ class ErrorBars:
 
     @classmethod
     def of(cls, plan: Plan, points: Array, joint: JointErrors, in_mm: bool, seed: int = 0) -> ErrorBars:
-        """Measure samples.
+        """Measure points and samples around them, at once.
 
         Args:
             plan: what is measured.
@@ -51,7 +53,7 @@ class ErrorBars:
             seed: of the samples.
         """
         errors = joint.sample(SAMPLES, seed)
-        values = plan.values(points + errors)
+        value, values = np.split(plan.values(_around(points, errors)), [1])
         parts = [part for part, _ in plan]
         rising = np.sort(values, axis=0)  # NaN last
         count = np.isfinite(values).sum(axis=0)
@@ -60,6 +62,7 @@ class ErrorBars:
         told = reductions(values, errors, joint)
         told[:, joint.placed | ~np.isfinite(points).all(axis=1)] = 0.0
         return cls(
+            value[0],
             count / SAMPLES,
             np.where(often, _deviation(values, count), np.nan),
             np.where(often, intervals, np.nan),
@@ -68,6 +71,13 @@ class ErrorBars:
             ),
             told,
         )
+
+
+def _around(points: Array, errors: Array) -> Array:
+    """(1 + S, K, 2), points (K, 2) and then each with errors (S, K, 2); a coordinate's samples stay side by side."""
+    sets = np.repeat(points[..., None], 1 + len(errors), axis=2)
+    sets[..., 1:] += errors.transpose(1, 2, 0)
+    return np.asarray(sets.transpose(2, 0, 1))
 
 
 def _deviation(values: Array, count: NDArray[np.intp]) -> Array:

@@ -47,10 +47,11 @@ def measure(
     """
     scale, in_mm = _scale(spacing, magnification), spacing is not None
     plan, at = plan_of(protocol), _checked(points, protocol) * scale
-    values, notes, drawn = plan.values(at[None])[0], plan.notes(at), plan.lines(at)
     errors = None if joint is None else joint.scaled(scale)
     bars = None if errors is None else ErrorBars.of(plan, at, errors, in_mm, seed)
-    sure = None if errors is None else _likely_within(errors, protocol.radii[0]) >= LOW_CONFIDENCE
+    sure = None if errors is None else errors.within(protocol.radii[0]) >= LOW_CONFIDENCE
+    values = plan.values(at[None])[0] if bars is None else bars.values
+    notes, drawn = plan.notes(at), plan.lines(at)
     found = []
     for index, (part, definition) in enumerate(plan):
         fields: dict[str, Any] = {"analyses": definition.analyses, "note": notes[index], "norm": part.norm}
@@ -170,12 +171,6 @@ def _error_bar(
         "probabilities": probabilities,
         "reliable": one_class and bool(sure.all()) and bool(bars.defined[index] >= _ALMOST_ALWAYS),
     }
-
-
-def _likely_within(errors: JointErrors, radius: float) -> Array:
-    """(K,), about how likely each landmark lies within a radius of its place."""
-    variance = np.trace(errors.covariances, axis1=1, axis2=2) / 2
-    return np.asarray(1 - np.exp(-(radius**2) / (2 * np.maximum(variance, 1e-12))))
 
 
 def _in_pixels(lines: tuple[Line, ...], scale: Array) -> tuple[Line, ...]:

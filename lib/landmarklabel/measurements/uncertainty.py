@@ -74,6 +74,11 @@ class JointErrors:
         """(K, 2, 2), of each landmark by itself."""
         return np.asarray(self.factor @ self.factor.swapaxes(-1, -2) + self.own)
 
+    def within(self, radius: float) -> Array:
+        """(K,), the probability that each landmark errs by no more than ``radius``, as if alike to all sides."""
+        variance = np.trace(self.covariances, axis1=1, axis2=2) / 2
+        return np.asarray(1 - np.exp(-(radius**2) / (2 * np.maximum(variance, 1e-12))))
+
     def sample(self, count: int = SAMPLES, seed: int = 0) -> Array:
         """(count, K, 2), errors drawn; ``count`` even. The same for the same seed.
 
@@ -103,7 +108,7 @@ def reductions(values: Array, errors: Array, joint: JointErrors) -> Array:
     off = np.where(defined, values - means, 0.0)
     together = (errors.transpose(1, 2, 0).reshape(-1, len(errors)) @ off).reshape(len(joint), 2, -1) / len(errors)
     seen = joint.covariances + joint.noise**2 * np.eye(2)
-    told = (together * (np.linalg.pinv(seen, hermitian=True) @ together)).sum(axis=1)
+    told = (together * (_inverse(seen) @ together)).sum(axis=1)
     return np.asarray(told.T / np.maximum((off**2).mean(axis=0), 1e-30)[:, None])
 
 
@@ -125,7 +130,13 @@ def _between(from_: Array, to: Array) -> Array:
     """
     root = _root(to)
     inner = _root(root @ from_ @ root)
-    return np.asarray(root @ np.linalg.pinv(inner, hermitian=True) @ root)
+    return np.asarray(root @ _inverse(inner) @ root)
+
+
+def _inverse(covariance: Array) -> Array:
+    """(K, 2, 2); what is singular, of a landmark that is known for certain, stays finite."""
+    least = 1e-9 * np.trace(covariance, axis1=1, axis2=2) + 1e-30
+    return np.asarray(np.linalg.inv(covariance + least[:, None, None] * np.eye(2)))
 
 
 def _root(covariance: Array) -> Array:
