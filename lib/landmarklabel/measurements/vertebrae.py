@@ -64,7 +64,7 @@ class VertebralHeights:
         return np.where(_drawn(corners)[:, None], each, np.nan).reshape(-1, len(points)).T
 
     def notes(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[str, ...]:
-        return ("",) * len(self.parts(protocol, structures))
+        return ("",) * (len(_FRONTAL) * len(vertebrae_of(protocol, structures, "vertebral_heights")))
 
     def construction(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Lines:
         corners = outlines_of(points[None], protocol, vertebrae_of(protocol, structures, "vertebral_heights"))[:, :, 0]
