@@ -5,8 +5,8 @@
     python benchmarks/measurements.py isbi --data isbi2015:DIR --model MODEL.safetensors
 
 ``cobb``: Cobb angles of the true landmarks against those that come with the images, and why some differ.
-``predicted``: those of predictions, and ``isbi``: the eight measures of ISBI 2015, of the two readers and of predictions;
-both after 0, 1 and 3 exact clicks on the worst landmark, with the coverage of the stated intervals. MODEL was trained
+``predicted``: those of predictions. ``isbi``: the eight measures of ISBI 2015, of the two readers and of predictions.
+Both after 0, 1 and 3 exact clicks on the worst landmark, with the coverage of the stated intervals. MODEL was trained
 on the training part, as benchmarks/interaction.py divides the data. Aggregate figures go to benchmarks/results.
 """
 
@@ -20,12 +20,12 @@ from typing import Any
 import torch
 from clicks.data import Parts, read_parts
 from common import write
-from measuring import cephalograms, spines
 from measuring.clicked import by_model, figures, look, outside
 
 from landmarklabel.errors import LandmarkLabelError
 from landmarklabel.io.dataset import read_dataset
 from landmarklabel.modelfile import read_header
+from measuring import cephalograms, spines
 
 
 def cobb(arguments: argparse.Namespace) -> None:
@@ -42,7 +42,7 @@ def cobb(arguments: argparse.Namespace) -> None:
 
 def predicted(arguments: argparse.Namespace) -> None:
     parts = read_parts(arguments.data)
-    seen = look(parts.test[: arguments.most], by_model(arguments.model, parts), parts)
+    seen = look(parts.test[: arguments.most], by_model(arguments.model, parts), parts, arguments.cache)
     found = figures(seen, spines.named)
     angles = spines.predicted(seen, parts.training.protocol)
     _finish("predicted", arguments, {**_data(arguments, parts, len(seen)), "angles": angles, "measurements": found})
@@ -56,7 +56,7 @@ def isbi(arguments: argparse.Namespace) -> None:
     protocol = parts.training.protocol
     unseen = tuple(case for case in parts.test if case.id not in parts.leaked)[: arguments.most]
     readers = cephalograms.readers(unseen, protocol)
-    seen = look(unseen, by_model(arguments.model, parts), parts)
+    seen = look(unseen, by_model(arguments.model, parts), parts, arguments.cache)
     names = cephalograms.eight(protocol)
     found = figures(seen, lambda name: name if name in names else "")
     _finish("isbi", arguments, {**_data(arguments, parts, len(seen)), "readers": readers, "measurements": found})
@@ -88,10 +88,10 @@ def _finish(stage: str, arguments: argparse.Namespace, content: dict[str, Any]) 
 def _show(found: dict[str, Any]) -> None:
     for name, rows in found.items():
         for clicks, row in rows.items():
+            right = "" if row["right_class"] is None else f", right class {100 * row['right_class']:.0f} %"
             print(
-                f"{name:22s} {clicks}: off by {row['mean_absolute_difference']:.3f} {row['unit']} "
-                f"(bias {row['bias']:+.3f}), 68 % holds {100 * row['in_68']:.0f} %, 95 % holds {100 * row['in_95']:.0f} %, "
-                f"right class {'-' if row['right_class'] is None else format(100 * row['right_class'], '.0f')} %"
+                f"{name:22s} {clicks}: off by {row['mean_absolute_difference']:.3f} {row['unit']} (bias "
+                f"{row['bias']:+.3f}), in 68 %: {100 * row['in_68']:.0f} %, in 95 %: {100 * row['in_95']:.0f} %{right}"
             )
     print("off by more than 5 points:", *outside(found), sep="\n  ")
 
@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--data", required=True, help="aasce:DIR, or isbi2015:DIR for isbi")
         if stage is not cobb:
             one.add_argument("--model", type=Path, required=True)
+            one.add_argument("--cache", type=Path, help="folder of what the model says of each image, filled if empty")
             one.add_argument("--most", type=int, help="of the test images, to try; no result is written then")
         one.set_defaults(run=stage)
     return parser

@@ -1,1 +1,1 @@
-"""Measurements against what is known of them: given Cobb angles, readers, and coverage. Driven by ../measurements.py."""
+"""Measurements against given Cobb angles and readers, and their coverage. Driven by ../measurements.py."""

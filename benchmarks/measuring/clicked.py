@@ -1,4 +1,4 @@
-"""Measurements of predicted landmarks, after some clicks of an oracle: how far off, and how often in their intervals."""
+"""Measurements of predicted landmarks after some clicks of an oracle: how far off, how often in their intervals."""
 
 from __future__ import annotations
 
@@ -54,28 +54,50 @@ def by_model(model: Path, parts: Parts) -> Refiners:
     return by_posterior(predictor, shape, read_header(model).config.posterior)
 
 
-def look(cases: Sequence[Case], refiners: Refiners, parts: Parts) -> list[Seen]:
-    """Every image after each number of :data:`CLICKS`: exact clicks, the worst landmark first."""
-    return [seen for case in cases for seen in _revised(case, refiners, parts)]
+def look(cases: Sequence[Case], refiners: Refiners, parts: Parts, cache: Path | None = None) -> list[Seen]:
+    """Every image after each number of :data:`CLICKS`: exact clicks, the worst landmark first.
+
+    Args:
+        cache: folder of what is believed of each image, which is read if it is there; None: nothing is kept.
+    """
+    return [seen for case in cases for seen in _seen(case, refiners, parts, cache)]
 
 
-def _revised(case: Case, refiners: Refiners, parts: Parts) -> Iterator[Seen]:
+def _seen(case: Case, refiners: Refiners, parts: Parts, cache: Path | None) -> Iterator[Seen]:
     protocol, truth = parts.training.protocol, np.asarray(case.points, dtype=np.float64)
-    radiograph = case.radiograph()
-    spacing = radiograph.spacing if radiograph.spacing_known else None
-    true = measure(protocol, truth, spacing)
+    true = measure(protocol, truth, case.spacing)
+    file = None if cache is None else cache / f"{case.id}.npz"
+    if file is not None and file.exists():
+        with np.load(file) as content:
+            believed = dict(content)
+    else:
+        believed = _believed(case, refiners)
+    if file is not None and not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(file, **believed)  # type: ignore[arg-type]
+    for clicks in CLICKS:
+        points, factor, own, placed = (believed[f"{key}_{clicks}"] for key in ("points", "factor", "own", "placed"))
+        said = measure(protocol, points, case.spacing, JointErrors(factor, own, placed))
+        yield Seen(case, clicks, points, said, true)
+
+
+def _believed(case: Case, refiners: Refiners) -> dict[str, Any]:
+    """Points and their errors after each number of clicks."""
+    radiograph, truth = case.radiograph(), np.asarray(case.points, dtype=np.float64)
     refiner = refiners(radiograph)
     placed = np.empty(0, dtype=np.intp)
+    believed: dict[str, Any] = {}
     for click in range(max(CLICKS) + 1):
         known = refiner.given(placed, truth[placed])
         points = known.mean.copy()
         points[placed] = truth[placed]
-        if click in CLICKS:
-            said = measure(protocol, points, spacing, JointErrors.of(known, placed))
-            yield Seen(case, click, points, said, true)
+        joint = JointErrors.of(known, placed)
+        found = {"points": points, "factor": joint.factor, "own": joint.own, "placed": joint.placed}
+        believed |= {f"{key}_{click}": value for key, value in found.items()}
         errors = radial_errors(points, truth, radiograph.spacing)
         errors[placed] = -1
         placed = np.append(placed, int(np.nanargmax(errors)))
+    return believed
 
 
 def figures(seen: Sequence[Seen], named: Callable[[str], str]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def test_an_unusual_order_is_said():
 def test_stages_have_probabilities():
     """C3's border is as deep as the limit: it is concave in half of the samples."""
     points = neck((DEEP, 0.07, FLAT), (LOW, LOW))
-    errors = JointErrors(np.zeros((13, 2, 0)), np.tile(0.09 * np.eye(2), (13, 1, 1)), np.zeros(13, dtype=bool))
+    errors = JointErrors(np.zeros((13, 2, 1)), np.tile(0.09 * np.eye(2), (13, 1, 1)), np.zeros(13, dtype=bool))
     stage = measure(CERVICAL, points, (1.0, 1.0), errors)[0]
     assert stage.probabilities["CS2"] + stage.probabilities["CS3"] > 0.9
     assert 0.3 < stage.probabilities["CS3"] < 0.7

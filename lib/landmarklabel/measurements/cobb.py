@@ -12,8 +12,8 @@ three: proximal thoracic, main thoracic, thoracolumbar/lumbar, named from top to
   one, and the next are one above and one below; but if it lies in the lower half of the image it is the lumbar one, and
   the next are both above. A spine that lies wholly on one side of the line between its ends is one arc: the angles
   above and below are then those to the first and to the last vertebra. That gives the angles that come with 480 of the
-  481 training images within 0.02 degrees; of the last, left and right of one vertebra are swapped, which changes nothing
-  here: a line has no direction.
+  481 training images within 0.02 degrees; of the last, left and right of one vertebra are swapped, which here changes
+  nothing: a line has no direction.
 - ``cobb_end_plates``, as Cobb drew it (American Academy of Orthopaedic Surgeons, Instructional Course Lectures 5,
   1948): between the superior end plate of the upper end vertebra and the inferior one of the lower. The major curve is
   named by its apex: proximal thoracic to T5, main thoracic to T11, below that thoracolumbar/lumbar (Lenke et al.,

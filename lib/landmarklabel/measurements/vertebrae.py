@@ -64,7 +64,7 @@ class VertebralHeights:
         return np.where(_drawn(corners)[:, None], each, np.nan).reshape(-1, len(points)).T
 
     def notes(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[str, ...]:
-        return ("",) * len(self.parts(protocol, structures))
+        return ("",) * (len(_FRONTAL) * len(vertebrae_of(protocol, structures, "vertebral_heights")))
 
     def construction(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Lines:
         corners = outlines_of(points[None], protocol, vertebrae_of(protocol, structures, "vertebral_heights"))[:, :, 0]
@@ -114,7 +114,7 @@ class Genant:
         grade = np.where(np.isnan(loss), np.nan, np.searchsorted(GENANT, loss, side="right"))
         front_top, back_top, back_foot, front_foot = (bodies[:, corner] for corner in (0, 2, 3, 5))
         faces = turning(front_top, back_top, back_foot)  # the image's left or right
-        wedge = signed_angle(back_top - front_top, back_foot - front_foot, -faces)
+        wedge = signed_angle(back_top - front_top, back_foot - front_foot, faces)
         each = np.stack([*np.moveaxis(heights, 1, 0), wedge, 100 * loss, grade], axis=1)
         return each.reshape(-1, len(points)).T
 
