@@ -16,6 +16,7 @@ from landmarklabel.interaction.belief import Belief
 from landmarklabel.interaction.lowrank import LowRankGaussian
 from landmarklabel.measurements.base import Measurement
 from landmarklabel.measurements.measure import measure, surest_first
+from landmarklabel.measurements.plan import plan_of
 from landmarklabel.measurements.uncertainty import JointErrors, reductions
 from landmarklabel.phantoms import available, generate
 from landmarklabel.protocol import Protocol, load_protocol
@@ -137,7 +138,7 @@ def test_errors_are_those_that_are_stated() -> None:
     belief = belief_of(face(), stated=4.0)
     errors = JointErrors.of(belief)
     assert errors.covariances == pytest.approx(belief.covariances)
-    drawn = errors.sample(400, seed=3).reshape(400, -1)
+    drawn = errors.sample(400, seed=3).reshape(400, -1)  # more than their dimensions
     covariance = drawn.T @ drawn / 400
     assert covariance == pytest.approx(4 * belief.joint.covariance.numpy(), abs=1e-6)
     assert drawn.mean(axis=0) == pytest.approx(0, abs=1e-9)
@@ -161,27 +162,24 @@ def test_what_a_person_placed_has_a_persons_error() -> None:
     assert not certain.sample(10)[:, 0].any()
 
 
-def brute_force(
-    protocol: Protocol, points: np.ndarray, belief: Belief, spacing: float, count: int
-) -> dict[str, np.ndarray]:
-    """Values of sets of landmarks, drawn one by one from the whole covariance with numpy."""
-    drawn = np.random.default_rng(5).multivariate_normal(np.zeros(points.size), belief.joint.covariance.numpy(), count)
-    sets = [measure(protocol, points + each.reshape(-1, 2), (spacing, spacing)) for each in drawn]
-    return {
-        name.name: np.array([each[index].value for each in sets], dtype=float) for index, name in enumerate(sets[0])
-    }
+def brute_force(protocol: Protocol, points: np.ndarray, belief: Belief, spacing: float) -> dict[str, np.ndarray]:
+    """Values of sets of landmarks, drawn with numpy from the whole covariance."""
+    drawn = np.random.default_rng(5).multivariate_normal(np.zeros(points.size), belief.joint.covariance.numpy(), 20_000)
+    plan = plan_of(protocol)
+    values = plan.values(spacing * (points + drawn.reshape(-1, *points.shape)))
+    return {part.name: column for (part, _), column in zip(plan, values.T, strict=True)}
 
 
 def test_intervals_against_brute_force(cephalometric: Protocol) -> None:
     belief = belief_of(face())
     found = named(measure(cephalometric, face(), (0.1, 0.1), JointErrors.of(belief)))
-    for name, values in brute_force(cephalometric, face(), belief, 0.1, 1500).items():
+    for name, values in brute_force(cephalometric, face(), belief, 0.1).items():
         each = found[name]
-        assert each.sd == pytest.approx(values.std(), rel=0.12), name
+        assert each.sd == pytest.approx(values.std(), rel=0.05), name
         for interval, share in ((each.interval68, 0.68), (each.interval95, 0.95)):
             assert interval is not None
             inside = ((values >= interval[0]) & (values <= interval[1])).mean()
-            assert inside == pytest.approx(share, abs=0.05), name
+            assert inside == pytest.approx(share, abs=0.06), name
         for category, probability in each.probabilities.items():
             classes = next(d.classes for d in cephalometric.measurements if d.name == name)
             (limits,) = (c for c in classes if c.name == category)
@@ -201,6 +199,8 @@ def test_intervals_of_smooth_values_are_those_of_linearisation(cephalometric: Pr
         gradient[:, coordinate] = [((a.value or 0) - (b.value or 0)) / 2e-3 for a, b in zip(ahead, behind, strict=True)]
     expected = np.sqrt(np.einsum("pi,ij,pj->p", gradient, covariance, gradient))
     for each, deviation in zip(found, expected, strict=True):
+        if each.name == "MW":  # edge to edge, where its sign jumps
+            continue
         assert each.sd == pytest.approx(deviation, rel=0.02), each.name
         assert each.value is not None
         assert each.interval95 is not None

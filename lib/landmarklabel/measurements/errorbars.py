@@ -52,7 +52,11 @@ class ErrorBars:
             in_mm: whether that is mm, as classes of lengths need it.
             seed: of the samples.
         """
-        errors = joint.sample(SAMPLES, seed)
+        with np.errstate(over="ignore", invalid="ignore"):  # of values that are too large to be squared
+            return cls._of(plan, points, joint, in_mm, joint.sample(SAMPLES, seed))
+
+    @classmethod
+    def _of(cls, plan: Plan, points: Array, joint: JointErrors, in_mm: bool, errors: Array) -> ErrorBars:
         value, values = np.split(plan.values(_around(points, errors)), [1])
         parts = [part for part, _ in plan]
         rising = np.sort(values, axis=0)  # NaN last

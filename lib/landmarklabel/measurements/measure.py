@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -56,13 +57,13 @@ def measure(
     for index, (part, definition) in enumerate(plan):
         fields: dict[str, Any] = {"analyses": definition.analyses, "note": notes[index], "norm": part.norm}
         value = float(values[index])
-        if not np.isfinite(value):
+        if not isfinite(value):
             fields["reason"] = _reason(part, notes[index], protocol, at)
         else:
             fields |= {"lines": _in_pixels(drawn[index], scale)} | _judged(value, part, in_mm)
             if bars is not None and sure is not None:
                 fields |= _error_bar(part, bars, index, sure[plan.places[index]], plan.places[index])
-        given = value if np.isfinite(value) else None
+        given = value if isfinite(value) else None
         found.append(Measurement(part.name, part.title, given, unit_of(part.unit, in_mm), part.landmarks, **fields))
     return tuple(found)
 
@@ -159,7 +160,7 @@ def _error_bar(
     """
     told = bars.reductions[index, places]
     improve = {"improve": part.landmarks[int(told.argmax())] if told.max(initial=0.0) > 0 else None}
-    if not np.isfinite(bars.sd[index]):
+    if not isfinite(bars.sd[index]):
         return improve
     within68, within95 = ((low, high) for low, high in bars.intervals[:, :, index].tolist())
     probabilities = bars.probabilities[index]
@@ -174,6 +175,7 @@ def _error_bar(
 
 
 def _in_pixels(lines: tuple[Line, ...], scale: Array) -> tuple[Line, ...]:
-    """Lines in the unit of the measurements as lines in pixels of the image."""
+    """Lines in the unit of the measurements as lines in pixels of the image; without those that are nowhere."""
     x, y = scale.tolist()
-    return tuple(Line(tuple((a / x, b / y) for a, b in line.points), line.dashed) for line in lines)
+    scaled = (Line(tuple((a / x, b / y) for a, b in line.points), line.dashed) for line in lines)
+    return tuple(line for line in scaled if all(isfinite(a) and isfinite(b) for a, b in line.points))

@@ -80,17 +80,16 @@ class JointErrors:
         return np.asarray(1 - np.exp(-(radius**2) / (2 * np.maximum(variance, 1e-12))))
 
     def sample(self, count: int = SAMPLES, seed: int = 0) -> Array:
-        """(count, K, 2), errors drawn; ``count`` even. The same for the same seed.
+        """(count, K, 2), errors drawn; the same for the same seed.
 
-        Each comes with its opposite, and their directions are orthogonal where there are enough of them: mean and
-        covariances are then those of the distribution, exactly.
+        Where there are more of them than dimensions, their mean is 0 and their covariances are those of the
+        distribution, exactly.
         """
         landmarks, rank = len(self), self.factor.shape[-1]
-        normal = _normal(count // 2, rank + 2 * landmarks, seed)
-        errors = self.factor.reshape(-1, rank) @ normal[:rank]
-        errors += (_root(self.own) @ normal[rank:].reshape(landmarks, 2, -1)).reshape(errors.shape)
-        both = np.concatenate([errors, -errors], axis=1)
-        return np.asarray(both.reshape(landmarks, 2, -1).transpose(2, 0, 1))  # a coordinate's samples side by side
+        normal = _normal(count, rank + 2 * landmarks, seed)
+        errors = self.factor.reshape(2 * landmarks, rank) @ normal[:rank]
+        errors += (_root(self.own) @ normal[rank:].reshape(landmarks, 2, count)).reshape(errors.shape)
+        return np.asarray(errors.reshape(landmarks, 2, count).transpose(2, 0, 1))  # a coordinate's samples side by side
 
 
 def reductions(values: Array, errors: Array, joint: JointErrors) -> Array:
@@ -109,15 +108,15 @@ def reductions(values: Array, errors: Array, joint: JointErrors) -> Array:
     together = (errors.transpose(1, 2, 0).reshape(-1, len(errors)) @ off).reshape(len(joint), 2, -1) / len(errors)
     seen = joint.covariances + joint.noise**2 * np.eye(2)
     told = (together * (_inverse(seen) @ together)).sum(axis=1)
-    return np.asarray(told.T / np.maximum((off**2).mean(axis=0), 1e-30)[:, None])
+    return np.asarray(np.nan_to_num(told.T / np.maximum((off**2).mean(axis=0), 1e-30)[:, None]))
 
 
 @lru_cache(maxsize=8)
 def _normal(count: int, dimensions: int, seed: int) -> Array:
-    """(dimensions, count), standard normal; exactly uncorrelated if there are no more dimensions than samples."""
+    """(dimensions, count), standard normal; of mean 0 and uncorrelated if there are fewer dimensions than samples."""
     drawn = np.random.default_rng(seed).standard_normal((count, dimensions))
-    if dimensions <= count:
-        drawn = np.linalg.qr(drawn)[0] * np.sqrt(count)
+    if dimensions < count:
+        drawn = np.linalg.qr(drawn - drawn.mean(axis=0))[0] * np.sqrt(count)
     drawn = np.ascontiguousarray(drawn.T)
     drawn.flags.writeable = False
     return drawn
