@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import numpy as np
@@ -23,38 +24,41 @@ def parse_object(text: str, where: str) -> dict[str, Any]:
         where: what it is, for the sentence: ``params``.
 
     Raises:
-        LandmarkLabelError: it is none, too deep, or holds NaN or an infinity, which JSON has not.
+        LandmarkLabelError: it is none, too deep, or holds what JSON has not: NaN, an infinity, half of a character.
     """
     if not text:
         return {}
-    content = text.encode(errors="surrogatepass")
-    require_shallow(content, where)
     try:
-        value = json.loads(content, parse_constant=lambda name: _refuse(name, where))
-    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+        value = _load(text.encode(errors="surrogatepass"), where)
+    except json.JSONDecodeError as problem:
         raise LandmarkLabelError(f"the parameters are not valid JSON ({where}: {problem})") from None
-    except ValueError as problem:
-        if isinstance(problem, LandmarkLabelError):
-            raise
-        raise LandmarkLabelError(f"{where}: a number that is too long to be read") from None
     if not isinstance(value, dict):
         raise LandmarkLabelError(f"{where}: expected a JSON object, got {type(value).__name__}")
     return value
 
 
 def require_plain(content: bytes, where: str) -> None:
-    """Check the depth and numbers of JSON; text that is no JSON passes: whoever reads it says where it is wrong.
+    """Check JSON as :func:`parse_object` does; what is no JSON passes: whoever reads it says where it is wrong.
 
     Raises:
-        LandmarkLabelError: it is too deep, or holds NaN or an infinity.
+        LandmarkLabelError: it is too deep, or holds what JSON has not.
     """
+    with suppress(json.JSONDecodeError):
+        _load(content, where)
+
+
+def _load(content: bytes, where: str) -> Any:
     require_shallow(content, where)
     try:
-        json.loads(content, parse_constant=lambda name: _refuse(name, where))
-    except LandmarkLabelError:
+        value = json.loads(content, parse_constant=lambda name: _refuse(name, where))
+        json.dumps(value, ensure_ascii=False).encode()
+    except (json.JSONDecodeError, LandmarkLabelError):
         raise
+    except UnicodeError:
+        raise LandmarkLabelError(f"{where}: JSON that is not UTF-8, or has half of a character") from None
     except ValueError:
-        return
+        raise LandmarkLabelError(f"{where}: a number that is too long to be read") from None
+    return value
 
 
 def require_shallow(content: bytes, where: str) -> None:
