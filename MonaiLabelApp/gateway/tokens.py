@@ -167,10 +167,15 @@ def _from_file(file: Path) -> Tokens:
     except (OSError, UnicodeDecodeError) as problem:
         raise ConfigError(f"the token file {file} can't be read ({problem})") from None
     tokens = Tokens.read(text, str(file))
-    plain = re.search(r"(?m)^[^#\n]*\S\s+\S+\s+(?!sha256:)\S", text)
-    if plain and mode & (stat.S_IROTH | stat.S_IWOTH):
+    if mode & (stat.S_IROTH | stat.S_IWOTH) and any(map(_is_plain, text.splitlines())):
         raise ConfigError(f"everybody on this machine can read the tokens in {file}; chmod 600 it, or keep digests")
     return tokens
+
+
+def _is_plain(line: str) -> bool:
+    """Whether a line holds a token itself, not its digest."""
+    words = line.partition("#")[0].split()
+    return bool(words) and not words[-1].startswith("sha256:")
 
 
 def _stamp(file: Path) -> tuple[int, int, int] | None:
