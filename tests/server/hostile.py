@@ -79,6 +79,9 @@ def named_requests(image: str, label: bytes, picture: bytes) -> Iterator[tuple[s
     """Each hostile name in each place that takes a name: method, path and options of requests."""
     for name in hostile_names():
         at = quote(name, safe="", errors="replace")
+        clicks, missing = ({"data": {"params": json.dumps(given)}} for given in (
+            {"corrections": {name: [1, 2, 0]}}, {"missing": [name], "result": name},
+        ))  # fmt: skip
         text = json.dumps({"image": name, "session": name, "client_id": name, "label_tag": name, "save_label": True})
         yield from (
             ("POST", f"/infer/landmarks?image={at}", {}),
@@ -86,8 +89,8 @@ def named_requests(image: str, label: bytes, picture: bytes) -> Iterator[tuple[s
             ("POST", f"/infer/{at}?image={image}", {}),
             ("POST", f"/infer/landmarks?image={image}&output={at}", {}),
             ("POST", f"/infer/refine?image={image}", {"data": {"params": text}}),
-            ("POST", f"/infer/refine?image={image}", {"data": {"params": json.dumps({"corrections": {name: [1, 2, 0]}})}}),
-            ("POST", f"/infer/refine?image={image}", {"data": {"params": json.dumps({"missing": [name], "result": name})}}),
+            ("POST", f"/infer/refine?image={image}", clicks),
+            ("POST", f"/infer/refine?image={image}", missing),
             ("POST", "/infer/landmarks", {"files": {"file": (name or "x", picture)}}),
             ("PUT", f"/datastore/image?image={at}", {"files": {"file": ("x.png", picture)}}),
             ("PUT", "/datastore/image", {"files": {"file": (f"{name}.png", picture[:50])}}),
