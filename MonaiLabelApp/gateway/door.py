@@ -60,7 +60,7 @@ class Door:
             await self._app(scope, receive, send)
             return
         most, declared = self._limits.bytes[rule.body], header(scope, "content-length")
-        if declared.isdecimal() and int(declared) > most:
+        if declared.isdecimal() and (len(declared) > 18 or int(declared) > most):
             await refuse(scope, receive, send, 413, _too_long(most))
             return
         bounded = _Bounded(receive, most, self._limits)

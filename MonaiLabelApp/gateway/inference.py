@@ -6,13 +6,13 @@ import asyncio
 import json
 import logging
 from collections.abc import Hashable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi import APIRouter, File, Form, HTTPException, Request, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, Response
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import get_mime_type
@@ -145,7 +145,8 @@ async def _answered(request: Request, job: Job, queue: FairQueue, metrics: Metri
         raise BusyError(f"there was no answer within {timeout_s:g} s; ask again later", 10)
     finally:
         gone.cancel()
-        answer.cancel()
+        if not answer.done():
+            job.abandon()
 
 
 def _counted(answer: asyncio.Future[Response], job: Job, metrics: Metrics) -> Response:
@@ -162,8 +163,9 @@ def _counted(answer: asyncio.Future[Response], job: Job, metrics: Metrics) -> Re
 
 
 async def _until_gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    with suppress(HTTPException):  # of a body that nobody reads, and that is too long or too slow
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
 
 
 def _work(asked: Asked) -> Response:

@@ -66,7 +66,7 @@ class Job:
         work: what is to be done.
         lane, client: by which it is put in order.
         subject: what the newest counts of; None if all count.
-        answer: of the work. Cancel it if nobody waits any more.
+        answer: of the work.
         dispose: is given the result if nobody waits any more.
         asked, begun: monotonic seconds.
     """
@@ -80,6 +80,11 @@ class Job:
     asked: float = field(default_factory=time.monotonic)
     begun: float | None = None
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
+
+    def abandon(self) -> None:
+        """Nobody waits for the answer any more: it is not worked out, or it is put away."""
+        if not self.answer.cancel() and self.answer.exception() is None:
+            self.dispose(self.answer.result())
 
 
 class FairQueue:

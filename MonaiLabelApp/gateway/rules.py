@@ -98,8 +98,21 @@ RULES = (
     Rule("PUT", "/datastore/label/info", Role.ANNOTATOR, Body.FORM),
     Rule("PUT", "/datastore/updatelabelinfo", Role.ANNOTATOR, Body.FORM),
     Rule("GET", "/datastore/dataset", Role.ADMIN),
+    # Earlier versions of labels
+    Rule("GET", "/labels/history", Role.READER),
+    Rule("GET", "/labels/version", Role.READER),
+    Rule("GET", "/labels/compare", Role.READER),
+    Rule("GET", "/labels/drafts", Role.READER),
+    Rule("POST", "/labels/restore", Role.ANNOTATOR),
+    Rule("POST", "/labels/undelete", Role.ANNOTATOR),
+    Rule("POST", "/labels/undelete_image", Role.ADMIN),
     # What to label next
     Rule("POST", "/activelearning/{strategy}", Role.ANNOTATOR, Body.JSON),
+    Rule("GET", "/activelearning/leases", Role.READER),
+    Rule("DELETE", "/activelearning/leases/{image}", Role.ANNOTATOR),
+    Rule("GET", "/activelearning/put_off", Role.READER),
+    Rule("PUT", "/activelearning/put_off/{image}", Role.ANNOTATOR),
+    Rule("DELETE", "/activelearning/put_off/{image}", Role.ANNOTATOR),
     # Long work
     Rule("GET", "/scoring/", Role.READER),
     Rule("POST", "/scoring/", Role.ADMIN, Body.JSON),
@@ -112,6 +125,10 @@ RULES = (
     Rule("POST", "/train/", Role.ADMIN, Body.JSON),
     Rule("POST", "/train/{model}", Role.ADMIN, Body.JSON),
     Rule("DELETE", "/train/", Role.ADMIN),
+    # Training runs
+    Rule("GET", "/runs/", Role.READER),
+    Rule("GET", "/runs/{run_id}", Role.READER),
+    Rule("POST", "/runs/{run_id}/publish", Role.ADMIN),
     # Models
     Rule("GET", "/model/{model}", Role.ADMIN),
     Rule("GET", "/model/info/{model}", Role.ADMIN),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi.responses import FileResponse, Response
 from monailabel.interfaces.utils.app import app_instance
+from monailabel.utils.others.generic import get_mime_type
 
 from gateway.guard import caller_of
 from gateway.strict_json import parse_object
 from gateway.uploads import base_name, ending_of, put_down, require_image
+from landmarklabel.errors import ConfigError, NotFoundError
+from landmarklabel.files import sha256
 from landmarklabel.io.layouts.common import image_id
 
 _FINAL = "final"
@@ -30,6 +35,21 @@ def storing_routes() -> APIRouter:
         with put_down(file.file, ending_of(file.filename)) as path:
             require_image(path, f"image {name}")
             return {"image": app_instance().datastore().add_image(name, str(path), info)}
+
+    @router.get("/image", summary="Download an image")
+    def get_image(image: str) -> FileResponse:
+        path = _image(image)
+        return FileResponse(path, media_type=get_mime_type(str(path)), filename=path.name)
+
+    @router.head("/image", summary="Whether an image is there, and is the one of a checksum")
+    def check_image(image: str, check_sum: str = "") -> Response:
+        path = _image(image)
+        algorithm, _, digest = check_sum.rpartition(":")
+        if algorithm.upper() not in ("", "SHA256"):
+            raise ConfigError(f"check_sum: expected SHA256:DIGEST, got {check_sum[:80]}")
+        if digest and digest.lower() != sha256(path):
+            raise NotFoundError(f"the image '{image}' is another one")
+        return Response()
 
     @router.put("/image/info", summary="Add to what is known of an image")
     def put_image_info(request: Request, image: str, info: Text = "{}") -> None:
@@ -58,6 +78,20 @@ def storing_routes() -> APIRouter:
         app_instance().datastore().update_label_info(label, tag, _info(request, params, "params"))
 
     return router
+
+
+def _image(name: str) -> Path:
+    """The file of an image of the store. What lies among the images and is none, as a link may, is not given away.
+
+    Raises:
+        NotFoundError: there is no such image.
+        FormatError: its file is no image.
+    """
+    path = Path(app_instance().datastore().get_image_uri(name) or "/")
+    if not path.is_file():
+        raise NotFoundError(f"there is no image '{name}' in these studies")
+    require_image(path, f"image {name}")
+    return path
 
 
 def _info(request: Request, text: str, where: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ import tiny
 from landmarklabel.protocol import Protocol
 from landmarklabel.resources import resource
 
-START_S = 120
+START_S = 300
 TRAIN_S = 240
 
 
@@ -60,7 +61,9 @@ class Server:
         self.port = self.port or free_port()
         environment = {
             **os.environ, "HOME": str(self.folder), "MONAI_LABEL_TRACKING_ENABLED": "false",
-            "OMP_WAIT_POLICY": "passive", "CUDA_VISIBLE_DEVICES": "", **self.environment,
+            "OMP_WAIT_POLICY": "passive", "CUDA_VISIBLE_DEVICES": "",
+            "MPLCONFIGDIR": str(Path(tempfile.gettempdir()) / "landmarklabel_matplotlib"),  # fonts are listed once
+            **self.environment,
         }  # fmt: skip
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -137,12 +137,22 @@ def test_one_that_is_being_done_is_given_up_and_its_result_put_away() -> None:
 
 
 def test_what_nobody_waits_for_is_not_done(held: Held) -> None:
-    answer = held.queue.submit(held.job("gone"))
-    assert answer.cancel()
+    gone = held.job("gone")
+    held.queue.submit(gone)
+    gone.abandon()
     last = held.queue.submit(held.job("last"))
     held.release()
     last.result(SOON)
     assert held.order == ["last"]
+
+
+def test_an_answer_that_comes_when_nobody_waits_is_put_away() -> None:
+    queue, put_away = FairQueue(), list[str]()
+    job = Job(lambda: "result", Lane.CLICK, "a", dispose=put_away.append)
+    assert queue.submit(job).result(SOON) == "result"
+    job.abandon()
+    assert put_away == ["result"]
+    queue.close()
 
 
 def test_a_full_queue_says_when_to_ask_again() -> None:
