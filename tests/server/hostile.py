@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -206,13 +207,18 @@ def send_raw(server: Server, content: bytes) -> int:
 
 def send_named(server: Server, findings: Findings, most: int, seed: int = 0) -> None:
     """Our own cases, all of them or so many drawn at random."""
-    image = next(iter(server.get("/datastore/?output=all")["objects"]))
+    image = next(name for name in labelled_images(server) if (server.studies / f"{name}.png").is_file())
     picture = (server.studies / f"{image}.png").read_bytes()
     label = server("GET", f"/datastore/label?label={image}&tag=final").content
     cases = [*named_requests(image, label, picture), *crooked_values(image)]
     random.Random(seed).shuffle(cases)
     for method, path, options in cases[:most]:
         send(server, findings, method, path, options)
+
+
+def labelled_images(server: Server) -> list[str]:
+    """Ids of images with a final label."""
+    return sorted(path.name.partition(".")[0] for path in (server.studies / "labels" / "final").iterdir())
 
 
 def send(server: Server, findings: Findings, method: str, path: str, options: dict[str, Any]) -> None:
@@ -227,41 +233,48 @@ def send(server: Server, findings: Findings, method: str, path: str, options: di
         findings.note(what, answer.status_code, answer.text)
 
 
-def send_generated(server: Server, findings: Findings, examples: int) -> None:
+def send_generated(server: Server, findings: Findings, examples: int, number: int = 0) -> None:
     """What schemathesis makes of the OpenAPI: so many for each operation, of the right kinds and of wrong ones."""
     import schemathesis
-    from hypothesis import HealthCheck, Phase, given, settings
     from schemathesis import GenerationMode
 
     schema = schemathesis.openapi.from_url(f"{server.address}/openapi.json")
-    checks = settings(
-        max_examples=examples, deadline=None, database=None, derandomize=True, phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
     for result in schema.get_all_operations():
         operation = result.ok()
         if operation.path.startswith(LEFT_TO_OTHER_TESTS):
             continue
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
-
-            @checks
-            @given(case=operation.as_strategy(generation_mode=mode))
-            def try_one(case: Any, operation: Any = operation) -> None:
+            for case in generated(operation.as_strategy(generation_mode=mode), examples, number):
                 what = f"{operation.method.upper()} {operation.path} {case.query} {str(case.body)[:80]}"
                 try:
                     answer = case.call(timeout=60)
                 except requests.exceptions.ConnectionError as problem:
                     findings.broken.append(f"no answer to {what}: {problem}")
                 except (ValueError, UnicodeError, requests.exceptions.InvalidHeader):
-                    return
+                    continue  # the client can't send it
                 else:
                     findings.note(what, answer.status_code, answer.text)
 
-            try:
-                try_one()
-            except Exception as problem:
-                if type(problem).__module__.split(".")[0] not in ("hypothesis", "schemathesis"):
-                    raise  # an operation without parameters has nothing wrong to be sent
+
+def generated(strategy: Any, examples: int, number: int) -> list[Any]:
+    """So many examples, others for each number; none where there are none, as of wrong ones without parameters."""
+    from hypothesis import HealthCheck, Phase, given, seed, settings
+    from hypothesis.errors import Unsatisfiable
+
+    cases: list[Any] = []
+
+    @seed(number)
+    @settings(
+        max_examples=examples, deadline=None, database=None, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(case=strategy)
+    def keep(case: Any) -> None:
+        cases.append(case)
+
+    with suppress(Unsatisfiable):
+        keep()
+    return cases
 
 
 def escaped(server: Server, before: set[Path]) -> list[Path]:
@@ -336,10 +349,10 @@ def attack(server: Server, least: int) -> tuple[Findings, list[Path], float]:
     for what, content in raw_connections("127.0.0.1", server.port):
         findings.note(what, send_raw(server, content))
     send_named(server, findings, most=1_000_000)
-    examples = 25
+    rounds = 0
     while findings.requests < least:
-        send_generated(server, findings, examples)
-        examples *= 2
+        send_generated(server, findings, 25, rounds)
+        rounds += 1
         print(f"{findings.requests} requests, {len(findings.broken)} broken", file=sys.stderr)
     return findings, escaped(server, before), time.monotonic() - start
 
