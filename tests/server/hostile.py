@@ -207,8 +207,8 @@ def send_raw(server: Server, content: bytes) -> int:
 
 def send_named(server: Server, findings: Findings, most: int, seed: int = 0) -> None:
     """Our own cases, all of them or so many drawn at random."""
-    image = next(name for name in labelled_images(server) if (server.studies / f"{name}.png").is_file())
-    picture = (server.studies / f"{image}.png").read_bytes()
+    image, file = next((name, file) for name in labelled_images(server) for file in server.studies.glob(f"{name}.*"))
+    picture = file.read_bytes()
     label = server("GET", f"/datastore/label?label={image}&tag=final").content
     cases = [*named_requests(image, label, picture), *crooked_values(image)]
     random.Random(seed).shuffle(cases)
@@ -349,11 +349,12 @@ def attack(server: Server, least: int) -> tuple[Findings, list[Path], float]:
     for what, content in raw_connections("127.0.0.1", server.port):
         findings.note(what, send_raw(server, content))
     send_named(server, findings, most=1_000_000)
+    print(f"{findings.requests} of our own; broken: {findings.broken}", file=sys.stderr)
     rounds = 0
     while findings.requests < least:
         send_generated(server, findings, 25, rounds)
         rounds += 1
-        print(f"{findings.requests} requests, {len(findings.broken)} broken", file=sys.stderr)
+        print(f"{findings.requests} requests: {dict(findings.statuses)}; broken: {findings.broken}", file=sys.stderr)
     return findings, escaped(server, before), time.monotonic() - start
 
 
