@@ -2,6 +2,7 @@
 #
 #   make serve PROTOCOL=spine_68 PORT=8001     another anatomy, another port
 #   make test-fast                             the tests that need no training and no server, in under two minutes
+#   make soak                                  ten thousand hostile requests
 #   make lint                                  ruff and mypy
 #   make bench DATA=DIR                        the benchmarks; DIR holds isbi2015/ and aasce/ in their published layouts
 #   make docs                                  the pictures in docs/
@@ -20,7 +21,7 @@ PY := $(VENV)/bin/python
 SLICER_PY := $(SLICER_VENV)/bin/python
 WORK := .serve/$(PROTOCOL)
 
-.PHONY: serve test test-fast test-slicer lint bench docs sample-data sample-models install clean
+.PHONY: serve test test-fast test-slicer soak lint bench docs sample-data sample-models install clean
 
 serve: $(VENV)/.ready | $(WORK)
 	$(VENV)/bin/landmarklabel serve $(WORK)/studies --protocol $(PROTOCOL) --models $(WORK)/models --host $(HOST) --port $(PORT)
@@ -44,6 +45,10 @@ test-fast: $(VENV)/.ready
 # The real MRML of 3D Slicer, in an environment without PyTorch: in life they are two programs.
 test-slicer: $(SLICER_VENV)/.ready
 	PYTHONPATH=lib $(SLICER_PY) -m pytest tests/slicer -p no:cacheprovider
+
+# Ten thousand hostile requests to a real server.
+soak: $(VENV)/.ready
+	$(PY) tests/server/hostile.py --requests 10000
 
 lint: $(VENV)/.ready
 	$(VENV)/bin/ruff check .

@@ -37,6 +37,7 @@ SERVER = [
     "pynetdicom<3",  # needs pydicom 3
     "dicomweb-client<0.60",  # needs pydicom 3
     "psutil>=5.9",
+    "prometheus_client>=0.20",  # /metrics
     "setuptools<82",  # MONAI Label imports distutils, which only setuptools has from Python 3.12 on
 ]
 
@@ -57,6 +58,7 @@ DEV = [
     "types-psutil",
     "types-tqdm",
     "requests>=2.31",
+    "schemathesis>=4.10,<5",  # hostile requests by the OpenAPI; its settings change with its major versions
     "build>=1.2",
 ]
 

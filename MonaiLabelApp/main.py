@@ -7,14 +7,12 @@ Settings, as MONAI Label's ``--conf NAME VALUE``:
 - ``experiment``: what the train task ``farnet`` runs by default; itself by default ``farnet_light``.
 - ``interactive_experiment``: what the train task ``interactive`` runs by default; ``interactive_light``.
 - ``segmentation_experiment``: what the train task ``denseseg`` runs by default; ``denseseg_light``.
+- those of the gateway: see :class:`gateway.GatewayOptions`.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,8 @@ from monailabel.interfaces.tasks.train import TrainTask
 import landmarklabel
 from activelearning.strategies import First, Random
 from datastore import LandmarkDatastore
-from gateway import in_server, install_error_answers
+from gateway import SETTINGS, GatewayOptions, in_server, install
+from gateway.uploads import PutDown
 from infers.landmarks import LandmarksTask
 from infers.refine import RefineTask
 from infers.segmentation import SegmentationTask
@@ -46,9 +45,9 @@ from trainers.interactive import InteractiveTrainTask
 
 logger = logging.getLogger(__name__)
 
-_TEMPORARY = re.compile(r"tmp[a-z0-9_]{8}(\.|$)")  # how Python's tempfile names files
 _SETTINGS = (
-    "protocol", "models", "experiment", "interactive_experiment", "segmentation_experiment", "server_mode",
+    "protocol", "models", "experiment", "interactive_experiment", "segmentation_experiment", *SETTINGS,
+    "server_mode",
 )  # fmt: skip
 
 
@@ -67,11 +66,12 @@ class LandmarkApp(MONAILabelApp):
                 version=landmarklabel.__version__,
                 labels=list(self.protocol.labels),
             )
+            if in_server():
+                self.queue = install(self, self._gateway)
         except LandmarkLabelError as problem:
             # Whoever starts the server sees the last line: let it be the sentence, not a traceback.
             logger.error("the server can't start: %s", problem)
             raise SystemExit(f"the server can't start: {problem}") from None
-        install_error_answers()
         for task, model in self._published.items():
             problem_text = model.problem()
             logger.info("%s: %s", task, problem_text or f"model {model.predictor()[1].version}")
@@ -89,6 +89,7 @@ class LandmarkApp(MONAILabelApp):
             )
         if studies.startswith(("http://", "https://")):
             raise ConfigError(f"{studies}: studies must be a folder; DICOMweb servers are not supported yet")
+        self._gateway = GatewayOptions.of(conf)
         self.protocol = load_protocol(conf["protocol"])
         self._models_folder = Path(conf.get("models") or Path(app_dir) / "model")
         makers = {"landmarks": "farnet", "refine": "interactive", "segmentation": "denseseg"}
@@ -147,6 +148,19 @@ class LandmarkApp(MONAILabelApp):
             "missing": {task: problem for task, problem in missing.items() if problem is not None},
         }
 
+    @property
+    def published(self) -> dict[str, PublishedModel]:
+        """The models, by the task that answers with them first of all."""
+        return dict(self._published)
+
+    def figures(self) -> dict[str, Any]:
+        """What is monitored: ``images``, ``labels`` by tag, ``models`` (version by task, "" without)."""
+        status = self.datastore().status()
+        versions = {
+            task: "" if model.problem() else model.predictor()[1].version for task, model in self._published.items()
+        }
+        return {"images": status["total"], "labels": status["label_tags"], "models": versions}
+
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
         """Run an infer task on an image of the datastore, of a session, or sent along.
 
@@ -160,11 +174,12 @@ class LandmarkApp(MONAILabelApp):
         store = datastore or self.datastore()
         name, path = request.get("image"), self._image_path(request, store)
         # A file that was sent along has a name of the server's making, which means nothing to who sent it.
-        named = path != Path(str(name))
+        named = not isinstance(name, PutDown)
+        shown = str(name) if named else "the file sent"
         try:
-            file, params = task({**request, "image": str(path), "image_name": str(name) if named else "the file sent"})
+            file, params = task({**request, "image": str(path), "image_name": shown})
         except ImageError as problem:
-            raise problem if named else ImageError(str(problem).replace(path.name, "the file sent")) from None
+            raise problem if named else type(problem)(str(problem).replace(path.name, shown)) from None
         label = file
         if request.get("save_label") and named:
             label = store.save_label(str(name), file, request.get("label_tag", "original"), {"params": params})
@@ -211,15 +226,9 @@ class LandmarkApp(MONAILabelApp):
     def _image_path(self, request: dict[str, Any], store: Datastore) -> Path:
         """The file of ``request["image"]``: an id of the store, or a file that the server itself has put down."""
         name = request.get("image")
+        if isinstance(name, PutDown):
+            return name
         if not isinstance(name, str) or not name:
             raise NotFoundError("which image? give image=ID or the id of an open session, or send a file")
         assert isinstance(store, LandmarkDatastore)
-        return Path(name) if self._put_down_by_the_server(name) else store.require_image(name)
-
-    def _put_down_by_the_server(self, name: str) -> bool:
-        """Whether this is a file that came with a request: MONAI Label's own temporary file, or one of a session."""
-        path = Path(os.path.realpath(name))
-        sessions = self.sessions()
-        in_session = sessions is not None and Path(sessions.store_path).resolve() in path.parents
-        uploaded = path.parent == Path(tempfile.gettempdir()).resolve() and _TEMPORARY.match(path.name) is not None
-        return name.startswith("/") and (in_session or uploaded) and path.is_file()
+        return store.require_image(name)

@@ -6,7 +6,6 @@ standard error and exit status 2.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +18,7 @@ from .cli_measure import measure
 from .cli_options import Changes, Device, ProtocolOption, Source, bar, change, say_suspicious
 from .cli_predict import carry, predict
 from .cli_search import search
+from .cli_serve import serve, token
 from .errors import ConfigError, LandmarkLabelError
 
 # PyTorch and MONAI take seconds to import: each command imports what it needs when it runs.
@@ -143,39 +143,8 @@ app.command()(measure)
 app.command()(search)
 
 
-@app.command()
-def serve(
-    studies: Annotated[Path, typer.Argument(help="Studies folder: images at its top, labels in labels/.")],
-    protocol: Annotated[str, typer.Option(help="Name of a protocol, or a YAML file.")],
-    models: Annotated[Path | None, typer.Option(help="Folder of models; default: STUDIES.models beside it.")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
-    experiment: Annotated[str, typer.Option(help="What training landmarks runs by default.")] = "farnet_light",
-    interactive_experiment: Annotated[
-        str, typer.Option(help="What training the network of corrections runs by default.")
-    ] = "interactive_light",
-    segmentation_experiment: Annotated[
-        str, typer.Option(help="What training the network of structures runs by default.")
-    ] = "denseseg_light",
-) -> None:
-    """Start the MONAI Label server on a studies folder.
-
-    Example: landmarklabel serve studies/spine --protocol spine_68
-    """
-    from .resources import resource
-    from .serving import server_command, what_to_try
-
-    studies = studies.resolve()
-    models = models or studies.with_name(f"{studies.name}.models")
-    experiments = {
-        "experiment": experiment,
-        "interactive_experiment": interactive_experiment,
-        "segmentation_experiment": segmentation_experiment,
-    }
-    command, environment = server_command(studies, protocol, models, host, port, experiments, resource("MonaiLabelApp"))
-    typer.echo(what_to_try(studies, protocol, models, host, port))
-    sys.stdout.flush()
-    os.execve(command[0], command, environment)
+app.command()(serve)
+app.command()(token)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

@@ -26,6 +26,12 @@ class ImageError(LandmarkLabelError):
     http_status = 422
 
 
+class FormatError(ImageError):
+    """A file is of no image format that is read."""
+
+    http_status = 415
+
+
 class LabelError(LandmarkLabelError):
     """Landmarks that do not fit their protocol or their image."""
 

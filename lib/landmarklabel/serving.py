@@ -15,15 +15,25 @@ from .files import storage_errors
 from .io.layouts.common import image_id, is_image
 from .protocol import load_protocol
 
+# Connections at once; a click takes one, and is answered or refused in seconds.
+_CONNECTIONS = 512
+
 
 def server_command(
-    studies: Path, protocol: str, models: Path, host: str, port: int, experiments: Mapping[str, str], app: Path
+    studies: Path,
+    protocol: str,
+    models: Path,
+    host: str,
+    port: int,
+    settings: Mapping[str, str],
+    app: Path,
+    tls: tuple[Path, Path] | None = None,
 ) -> tuple[list[str], dict[str, str]]:
     """The command that starts the server, and its environment.
 
     Args:
-        experiments: what train tasks run by default, by setting: ``experiment``, ``interactive_experiment``,
-            ``segmentation_experiment``; the app's own where one is not given.
+        settings: of the app, by name; its own where one is not given.
+        tls: certificate and key, for https.
 
     Raises:
         ProtocolError: there is no such protocol, or it is not valid.
@@ -35,9 +45,11 @@ def server_command(
     if find_spec("monailabel") is None:
         raise ConfigError("MONAI Label is not installed; install landmarklabel[server]")
     app = _writable(app, models)
-    settings = {"protocol": protocol, "models": str(models.resolve()), **experiments}
+    settings = {"protocol": protocol, "models": str(models.resolve()), **settings}
     command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app), "--studies", str(studies)]
-    command += ["--host", host, "--port", str(port)]
+    command += ["--host", host, "--port", str(port), "--limit_concurrency", str(_CONNECTIONS)]
+    if tls is not None:
+        command += ["--ssl_certfile", str(tls[0].resolve()), "--ssl_keyfile", str(tls[1].resolve())]
     for name, value in settings.items():
         command += ["--conf", name, value]
     # MLflow's file store stops MONAI Label's own training, and the server has no use for tracking. Threads that wait
@@ -56,22 +68,26 @@ def _writable(app: Path, models: Path) -> Path:
     return copy
 
 
-def what_to_try(studies: Path, protocol: str, models: Path, host: str, port: int) -> str:
+def what_to_try(
+    studies: Path, protocol: str, models: Path, host: str, port: int, https: bool = False, tokens: bool = False
+) -> str:
     """What a newcomer reads before the server's own log."""
-    address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
+    name = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    address = f"{'https' if https else 'http'}://{name}:{port}"
+    curl = """curl -s -H "Authorization: Bearer $TOKEN\"""" if tokens else "curl -s"
     image = next(filter(is_image, sorted(studies.iterdir())), None)
     name = quote(image_id(image.name)) if image else "ID"
     return f"""
 landmarklabel: {protocol} at {address}  (the server is ready when it says 'Application startup complete')
 
   its pages:      {address}/
-  its images:     curl -s '{address}/datastore/?output=all'
-  landmarks:      curl -s -X POST '{address}/infer/landmarks?image={name}&output=json'
-  structures:     curl -s -X POST '{address}/infer/segmentation?image={name}&output=image' -o {name}.seg.nrrd
-  as markups:     curl -s -X POST '{address}/infer/landmarks?image={name}&output=image' -o {name}.mrk.json
-  a final label:  curl -s -X PUT '{address}/datastore/label?image={name}&tag=final' -F label=@{name}.mrk.json
-  train:          curl -s -X POST '{address}/train/farnet' -H 'Content-Type: application/json' -d '{{}}'
-  how it goes:    curl -s '{address}/info/'
+  its images:     {curl} '{address}/datastore/?output=all'
+  landmarks:      {curl} -X POST '{address}/infer/landmarks?image={name}&output=json'
+  structures:     {curl} -X POST '{address}/infer/segmentation?image={name}&output=image' -o {name}.seg.nrrd
+  as markups:     {curl} -X POST '{address}/infer/landmarks?image={name}&output=image' -o {name}.mrk.json
+  a final label:  {curl} -X PUT '{address}/datastore/label?image={name}&tag=final' -F label=@{name}.mrk.json
+  train:          {curl} -X POST '{address}/train/farnet' -H 'Content-Type: application/json' -d '{{}}'
+  how it goes:    {curl} '{address}/info/'
 
 Models are kept in {models}. Stop with Ctrl-C.
 """

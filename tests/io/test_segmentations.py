@@ -230,7 +230,7 @@ def test_segments_that_make_no_sense_are_refused(tmp_path: Path, fields: dict[st
         (b"NRRD0004\ntype: uchar\ndimension: 2\nsizes: 9 9\nencoding: raw\ndata file: /etc/passwd\n\n", "another file"),
         (b"NRRD0004\ntype: uchar\ndimension: 4\nsizes: 9 90000 90000 1\nkinds: list domain domain domain\n"
          b"space: left-posterior-superior\nspace directions: none (1,0,0) (0,1,0) (0,0,1)\nencoding: raw\n\n",
-         "9 values; at most 178000000"),
+         "9 values; at most 64000000"),
         (b"\x89PNG\r\n\x1a\n1234", "damaged"),
         (b"\xff\xd8\xff1234", "is a JPEG file; expected a .seg.nrrd"),
     ],

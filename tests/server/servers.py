@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ import tiny
 from landmarklabel.protocol import Protocol
 from landmarklabel.resources import resource
 
-START_S = 120
+START_S = 300
 TRAIN_S = 240
 
 
@@ -34,6 +35,9 @@ class Server:
     studies: Path
     conf: dict[str, str]
     port: int = 0
+    token: str = ""
+    certificate: Path | None = None
+    environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     log: Path = field(init=False)
 
@@ -58,6 +62,8 @@ class Server:
         environment = {
             **os.environ, "HOME": str(self.folder), "MONAI_LABEL_TRACKING_ENABLED": "false",
             "OMP_WAIT_POLICY": "passive", "CUDA_VISIBLE_DEVICES": "",
+            "MPLCONFIGDIR": str(Path(tempfile.gettempdir()) / "landmarklabel_matplotlib"),  # fonts are listed once
+            **self.environment,
         }  # fmt: skip
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -71,7 +77,7 @@ class Server:
             assert process.poll() is None, self.log.read_text()[-3000:]
             assert time.monotonic() < deadline, self.log.read_text()[-3000:]
             try:
-                if requests.get(f"http://127.0.0.1:{self.port}/info/", timeout=5).ok:
+                if self("GET", "/healthz").ok:
                     return self
             except requests.ConnectionError:
                 time.sleep(0.2)
@@ -85,8 +91,16 @@ class Server:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
 
-    def __call__(self, method: str, path: str, **options: Any) -> requests.Response:
-        return requests.request(method, f"http://127.0.0.1:{self.port}{path}", timeout=120, **options)
+    @property
+    def address(self) -> str:
+        return f"{'https' if self.certificate else 'http'}://127.0.0.1:{self.port}"
+
+    def __call__(self, method: str, path: str, token: str | None = None, **options: Any) -> requests.Response:
+        token = self.token if token is None else token
+        headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **options.pop("headers", {})}
+        trusted = str(self.certificate) if self.certificate else True
+        sent = {"timeout": 120, "headers": headers, "verify": trusted, **options}
+        return requests.request(method, f"{self.address}{path}", **sent)
 
     def get(self, path: str) -> Any:
         response = self("GET", path)

@@ -96,6 +96,14 @@ def test_the_page_on_the_server(sample_server: Server, tmp_path: Path) -> None:
     assert (tmp_path / "label.mrk.json").stat().st_size > 1000
 
 
+def test_the_page_on_hospitals(tmp_path: Path) -> None:
+    for block in blocks("docs/hospital.md"):
+        works(block, tmp_path)
+    lines = (tmp_path / "tokens").read_text().splitlines()
+    assert [line.split()[:2] for line in lines] == [["admin", "anna"], ["annotator", "room2"], ["reader", "monitor"]]
+    assert (tmp_path / "tokens").stat().st_mode & 0o777 == 0o600
+
+
 def test_the_page_on_training(tmp_path: Path) -> None:
     points = layout_folders.plausible_points("cephalometric_19", (60, 72))
     readers = {"senior": {"001": points}, "junior": {"001": points}}

@@ -12,10 +12,12 @@ import pydicom
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.encaps import decode_data_sequence
 from pydicom.uid import UID
 
 from ..errors import ImageError
 from ..radiograph import Radiograph, SpacingSource
+from .codestream import declared_size
 from .raster import MAX_PIXELS, luminance
 from .volume import image_geometry
 
@@ -84,6 +86,10 @@ def _decode(path: Path, dataset: Dataset, inverted: bool) -> NDArray[np.generic]
 
 def _decode_compressed(path: Path, dataset: Dataset) -> NDArray[np.generic]:
     """Pixels of a JPEG, JPEG-LS, JPEG 2000 or RLE image; ITK rescales and inverts MONOCHROME1 itself."""
+    fragments = decode_data_sequence(dataset.PixelData)
+    inside, stated = declared_size(b"".join(fragments[:1])), (int(dataset.Columns), int(dataset.Rows))
+    if inside not in (None, stated):
+        raise ImageError(f"{path.name}: its header says {stated[0]} x {stated[1]} pixels, its compressed data {inside}")
     try:
         image = sitk.ReadImage(str(path), imageIO="GDCMImageIO")
     except RuntimeError:

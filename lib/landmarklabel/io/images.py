@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import ImageError
+from ..errors import FormatError, ImageError
 from ..radiograph import Radiograph
 from .dicom import read_dicom
 from .raster import read_raster
@@ -55,7 +55,8 @@ def sniff(path: Path) -> str:
     """The format of a file by its content: DICOM, PNG, JPEG, TIFF, BMP, NRRD, NIfTI or MHA.
 
     Raises:
-        ImageError: it is none of these.
+        FormatError: it is none of these.
+        ImageError: it can't be read, or is empty.
     """
     try:
         str(path).encode()
@@ -80,8 +81,8 @@ def sniff(path: Path) -> str:
     if head[344:348] in (b"n+1\0", b"ni1\0") or (head[:2] == b"\x1f\x8b" and path.name.lower().endswith(".gz")):
         return "NIfTI"
     if _is_text(head):
-        raise ImageError(f"{path.name} is a text file; {EXPECTED}")
-    raise ImageError(f"{path.name} is of no known image format; {EXPECTED}")
+        raise FormatError(f"{path.name} is a text file; {EXPECTED}")
+    raise FormatError(f"{path.name} is of no known image format; {EXPECTED}")
 
 
 def _is_text(head: bytes) -> bool:

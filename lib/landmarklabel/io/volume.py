@@ -20,6 +20,10 @@ from .raster import MAX_PIXELS, luminance
 # Headers of these formats are a few hundred bytes; one that goes on beyond this is not read.
 _LONGEST_HEADER = 65_536
 
+# Values a pixel of RGBA; and bytes of all of them, as double precision numbers, beside a header.
+_MOST_VALUES = 4
+_MOST_BYTES = 8 * _MOST_VALUES * MAX_PIXELS + _LONGEST_HEADER
+
 
 def read_volume(path: Path, kind: str) -> Radiograph:
     """Read a 2D image, or a 3D one of a single slice, as NRRD, NIfTI or MHA.
@@ -33,7 +37,7 @@ def read_volume(path: Path, kind: str) -> Radiograph:
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
-        _require_single(reader.GetSize(), path)
+        _require_single(reader.GetSize(), reader.GetNumberOfComponents(), path)
         image = reader.Execute()
     except RuntimeError as problem:
         raise ImageError(f"{path.name}: damaged {kind} file ({str(problem).splitlines()[-1].strip()})") from None
@@ -87,8 +91,12 @@ def _require_whole(path: Path) -> None:
         return
     try:
         with gzip.open(path) as stream:
+            most = _MOST_BYTES
+            if declared := _nifti_length(stream.read(352)):
+                most = min(most, declared + _LONGEST_HEADER)
             while stream.read(1 << 20):
-                pass
+                if stream.tell() > most:
+                    raise ImageError(f"{path.name}: more than {most} bytes when decompressed; its image has fewer")
     except (EOFError, OSError, zlib.error) as problem:
         raise ImageError(f"{path.name}: damaged NIfTI file ({problem})") from None
 
@@ -103,12 +111,14 @@ def _nifti_length(head: bytes) -> int:
     return 0
 
 
-def _require_single(size: tuple[int, ...], path: Path) -> None:
+def _require_single(size: tuple[int, ...], values: int, path: Path) -> None:
     if any(length != 1 for length in size[2:]):
         shape = " x ".join(map(str, size))
         raise ImageError(f"{path.name} is a volume of {shape}; expected one single 2D image")
     if size[0] * size[1] > MAX_PIXELS:
         raise ImageError(f"{path.name}: {size[0]} x {size[1]} pixels; at most {MAX_PIXELS} are read")
+    if values > _MOST_VALUES:
+        raise ImageError(f"{path.name}: {values} values a pixel; expected grey or RGB(A)")
 
 
 def image_geometry(image: sitk.Image | sitk.ImageFileReader) -> Geometry:

@@ -1,0 +1,118 @@
+"""``landmarklabel serve`` and ``landmarklabel token``: the server, and who may use it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .admission import TOKENS, is_loopback, new_token, require_certificate, require_safe_address
+from .errors import ConfigError
+
+
+def serve(
+    studies: Annotated[Path, typer.Argument(help="Studies folder: images at its top, labels in labels/.")],
+    protocol: Annotated[str, typer.Option(help="Name of a protocol, or a YAML file.")],
+    models: Annotated[Path | None, typer.Option(help="Folder of models; default: STUDIES.models beside it.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    experiment: Annotated[str, typer.Option(help="What training landmarks runs by default.")] = "farnet_light",
+    interactive_experiment: Annotated[
+        str, typer.Option(help="What training the network of corrections runs by default.")
+    ] = "interactive_light",
+    segmentation_experiment: Annotated[
+        str, typer.Option(help="What training the network of structures runs by default.")
+    ] = "denseseg_light",
+    token_file: Annotated[
+        Path | None, typer.Option(help=f"Lines of ROLE NAME TOKEN; or put them into {TOKENS}.")
+    ] = None,
+    no_tokens: Annotated[bool, typer.Option("--no-tokens", help="Let the network in without tokens, ...")] = False,
+    anyone_may_change_everything: Annotated[
+        bool, typer.Option("--anyone-may-change-everything", help="... and know what that means.")
+    ] = False,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate file, for https.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key.")] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(help="Web pages of this origin may ask, too: https://HOST")
+    ] = None,
+    max_upload_mb: Annotated[float, typer.Option(min=0.01, help="The largest file that is taken.")] = 128,
+    infer_workers: Annotated[int | None, typer.Option(min=2, max=64, help="Inferences at once.")] = None,
+    infer_waiting: Annotated[int, typer.Option(min=1, max=100_000, help="How many may wait.")] = 256,
+    infer_timeout: Annotated[float, typer.Option(min=1, help="Seconds after which one is given up.")] = 120,
+) -> None:
+    """Start the MONAI Label server on a studies folder.
+
+    Example: landmarklabel serve studies/spine --protocol spine_68
+    """
+    from .resources import resource
+    from .serving import server_command, what_to_try
+
+    studies = studies.resolve()
+    models = models or studies.with_name(f"{studies.name}.models")
+    tokens = token_file is not None or bool(os.environ.get(TOKENS))
+    require_safe_address(host, tokens, no_tokens, anyone_may_change_everything)
+    tls = require_certificate(tls_cert, tls_key)
+    settings = {
+        "experiment": experiment,
+        "interactive_experiment": interactive_experiment,
+        "segmentation_experiment": segmentation_experiment,
+        "max_upload_mb": f"{max_upload_mb:g}",
+        "infer_waiting": str(infer_waiting),
+        "infer_timeout": f"{infer_timeout:g}",
+        **_admission(token_file, tokens, no_tokens and anyone_may_change_everything, allow_origin or []),
+    }
+    if infer_workers is not None:
+        settings["infer_workers"] = str(infer_workers)
+    app = resource("MonaiLabelApp")
+    command, environment = server_command(studies, protocol, models, host, port, settings, app, tls)
+    typer.echo(what_to_try(studies, protocol, models, host, port, tls is not None, tokens))
+    typer.echo(_who_may(host, tokens, tls is not None))
+    sys.stdout.flush()
+    os.execve(command[0], command, environment)
+
+
+def _admission(token_file: Path | None, tokens: bool, anyone: bool, origins: list[str]) -> dict[str, str]:
+    settings = {}
+    if tokens and anyone:
+        raise ConfigError("--no-tokens, and yet there are tokens; which is it to be?")
+    if token_file is not None:
+        if not token_file.is_file():
+            raise ConfigError(f"there is no token file {token_file}; `landmarklabel token` makes lines for it")
+        settings["token_file"] = str(token_file.resolve())
+    if anyone:
+        settings["open_to_all"] = "yes"
+    if origins:
+        settings["allow_origins"] = ",".join(origins)
+    return settings
+
+
+def _who_may(host: str, tokens: bool, https: bool) -> str:
+    """What whoever starts a server should know of who else may use it."""
+    if not tokens and is_loopback(host):
+        return "No tokens: everybody on this machine may do everything; others are not answered."
+    if not tokens:
+        return "NO TOKENS: everybody who reaches this machine may read, change and delete everything."
+    if is_loopback(host) or https:
+        return "Nobody is answered without a token."
+    return (
+        "Nobody is answered without a token; but tokens and images cross the network unencrypted. Give --tls-cert and "
+        "--tls-key, or put a TLS proxy in front."
+    )
+
+
+def token(
+    name: Annotated[str, typer.Argument(help="Of whom it is: one word, which labels and the log will show.")],
+    role: Annotated[str, typer.Option(help="reader, annotator or admin.")] = "annotator",
+) -> None:
+    """Make a token, and its line for the token file of `landmarklabel serve`.
+
+    The token goes to standard error, and is shown this once; the line goes to standard output.
+
+    Example: landmarklabel token anna --role admin >> tokens
+    """
+    secret, line = new_token(name, role)
+    typer.echo(f"the token of {name}, shown only now: {secret}", err=True)
+    typer.echo(line)
