@@ -68,18 +68,19 @@ class SliceView:
         self._style.SetInteractor(self.interactor)
 
     def _image(self) -> None:
-        mapper = vtk.vtkImageMapper()
-        mapper.SetColorWindow(255)
-        mapper.SetColorLevel(127.5)
-        mapper.SetInputConnection(self.logic.GetImageDataConnection())
+        self._mapper = vtk.vtkImageMapper()
+        self._mapper.SetColorWindow(255)
+        self._mapper.SetColorLevel(127.5)
         actor = vtk.vtkActor2D()
-        actor.SetMapper(mapper)
+        actor.SetMapper(self._mapper)
         actor.GetProperty().SetDisplayLocationToBackground()
         self.renderer.AddViewProp(actor)
 
     # Looking and touching -------------------------------------------------------------------------------------
 
     def render(self) -> None:
+        # What the logic puts out is another pipeline once there is a volume, or more than one.
+        self._mapper.SetInputConnection(self.logic.GetImageDataConnection())
         self.window.Render()
 
     def on_screen(self, ras: Sequence[float]) -> np.ndarray:

@@ -47,11 +47,11 @@ def checked_address(address: str) -> str:
     Raises:
         ServerError: it is none, or http:// was forgotten.
     """
-    text = address.strip().rstrip("/")
+    text = address.strip()
     if not text:
         raise ServerError("address", "Which server? Give its address, such as http://127.0.0.1:8000.")
     if "://" not in text:
-        raise ServerError("scheme", f"The address lacks http:// in front: did you mean http://{text} ?")
+        raise ServerError("scheme", f"The address lacks http:// in front: did you mean http://{text.rstrip('/')} ?")
     try:
         parts = urlsplit(text)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -59,7 +59,7 @@ def checked_address(address: str) -> str:
         usable = False
     if not usable:
         raise ServerError("address", f"'{text}' is not an address of a server; one looks like http://127.0.0.1:8000.")
-    return text
+    return text.rstrip("/")
 
 
 class _Bearer(requests.auth.AuthBase):
@@ -285,7 +285,7 @@ def failure_of_status(response: requests.Response) -> ServerError:
     if status == 401:
         return ServerError("unauthorised", "The server asks for a token, and this one is missing or not valid.", status)
     if status == 403:
-        return ServerError("forbidden", f"Your token does not allow this ({own or 'forbidden'}).", status)
+        return ServerError("forbidden", f"Your token does not allow this: {own or 'forbidden.'}", status)
     if status in _KINDS:
         return ServerError(_KINDS[status], own or f"The server refused this ({status} {response.reason}).", status)
     return ServerError("failed", own or f"The server failed ({status} {response.reason}).", status)
@@ -305,7 +305,8 @@ def _detail(response: requests.Response) -> str:
         return ""
     if isinstance(detail, list):  # as FastAPI lists what is wrong with a request
         detail = "; ".join(str(each.get("msg", each)) if isinstance(each, dict) else str(each) for each in detail)
-    return str(detail)[:500]
+    text = str(detail)[:500].strip()
+    return text if not text or text[-1] in ".!?" else f"{text}."
 
 
 def _file_name(response: requests.Response) -> str:

@@ -59,6 +59,11 @@ class ReadingDesk:
         self._step_glide()
         return busy or self._glide is not None
 
+    @property
+    def gliding(self) -> bool:
+        """Whether landmarks are under way to their places."""
+        return self._glide is not None
+
     def close(self) -> None:
         """Nothing of it in the scene, and what is to be saved saved."""
         self._glide = None

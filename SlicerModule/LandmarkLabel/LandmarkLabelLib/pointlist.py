@@ -1,8 +1,8 @@
 """Landmarks in the scene: one list of points that can be dragged, and what shows the state of each.
 
 All points lie in one markups node of a fixed number of points, in the protocol's order; ``description`` holds the
-state, and the confidences are a measurement. Display nodes have one colour and one glyph, so the states are shown by a locked
-list each, whose points of other states are hidden.
+state, and the confidences are a measurement. A display node has one colour and one glyph, so each state is shown by a
+locked list of its own, in which the points of other states are hidden.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from .state import LOW_CONFIDENCE, Point
 ATTRIBUTE = "LandmarkLabel"
 
 _EVENTS = slicer.vtkMRMLMarkupsNode
-_GLYPH_SCALE, _TEXT_SCALE = 2.2, 2.6
+_GLYPH_SCALE, _TEXT_SCALE, _GRIP = 3.4, 2.6, 0.3
+_MARK_OPACITY = 0.7
 _CURRENT_COLOUR, _NAME_COLOUR = (1.0, 0.35, 0.75), (1.0, 1.0, 1.0)
 
 
@@ -67,7 +68,7 @@ class PointList:
         node = self._add_list("Landmarks")
         display = node.GetDisplayNode()
         display.SetGlyphTypeFromString("CrossDot2D")
-        display.SetGlyphScale(0.6 * _GLYPH_SCALE)
+        display.SetGlyphScale(_GRIP * _GLYPH_SCALE)
         display.SetTextScale(_TEXT_SCALE)
         display.SetColor(*_NAME_COLOUR)
         display.SetSelectedColor(*_CURRENT_COLOUR)
@@ -85,6 +86,7 @@ class PointList:
         display.SetGlyphScale(_GLYPH_SCALE)
         display.SetPointLabelsVisibility(False)
         display.SetTextScale(0)
+        display.SetOpacity(_MARK_OPACITY)
         for set_colour in (display.SetColor, display.SetSelectedColor, display.SetActiveColor):
             set_colour(*LOOKS[state].colour)
         return node
@@ -185,7 +187,7 @@ class PointList:
 
     def set_sizes(self, scale: float) -> None:
         """Glyphs and names, by a factor."""
-        for node, part in ((self.node, 0.6), *((marks, 1.0) for marks in self.marks.values())):
+        for node, part in ((self.node, _GRIP), *((marks, 1.0) for marks in self.marks.values())):
             node.GetDisplayNode().SetGlyphScale(part * scale * _GLYPH_SCALE)
         self.node.GetDisplayNode().SetTextScale(scale * _TEXT_SCALE)
 
