@@ -131,16 +131,15 @@ class Client:
 
     # Images and labels ----------------------------------------------------------------------------------------
 
-    def download(self, image: str, folder: Path, file: str = "") -> Path:
+    def download(self, image: str, folder: Path) -> Path:
         """An image's file, in a folder of its own, so that no viewer takes its neighbours for a series.
 
         Args:
             image: id.
             folder: where; made if need be.
-            file: its name on the server, if known.
         """
         response = self._ask("GET", "/datastore/image", params={"image": image}, timeout=_TRANSFER_S)
-        name = Path(file or _file_name(response) or image).name
+        name = Path(_file_name(response) or image).name
         if not response.content:
             raise nonsense(f"the image {image} is empty")
         target = Path(folder) / "image" / name
@@ -167,6 +166,19 @@ class Client:
     def label(self, image: str, tag: str) -> Any:
         """The markups JSON of a label."""
         return self._json("GET", "/datastore/label", params={"label": image, "tag": tag}, timeout=_QUICK_S)
+
+    def labels(self, image: str) -> dict[str, dict[str, Any]]:
+        """What is known of the draft and the final label of an image, as it is now; of those that there are."""
+        found = {}
+        for tag in (DRAFT, FINAL):
+            try:
+                info = self._json("GET", "/datastore/label/info", params={"label": image, "tag": tag}, timeout=_QUICK_S)
+            except ServerError as problem:
+                if problem.kind != "not found":
+                    raise
+            else:
+                found[tag] = info if isinstance(info, dict) else {}
+        return found
 
     def save(self, image: str, markups: Mapping[str, Any], info: Mapping[str, Any], final: bool) -> None:
         """Store landmarks, as draft or as final; the same again changes nothing."""

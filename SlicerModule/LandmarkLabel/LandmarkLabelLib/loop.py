@@ -198,8 +198,7 @@ class ReadingLoop:
         """A job that gets an image with its label, or the draft of this machine, but no prediction."""
         client, drafts, folder, labels = self.client, self.drafts, self.folder, self.labels
         assert client is not None
-        known = self.item(image)
-        return lambda: fetch_image(image, known, client, drafts, folder, labels)
+        return lambda: fetch_image(image, client, drafts, folder, labels)
 
     def _opened(self, opened: OpenImage) -> None:
         if opened.image == self._wanted:

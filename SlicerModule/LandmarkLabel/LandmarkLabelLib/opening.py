@@ -38,14 +38,11 @@ class OpenImage:
     disagreement: str = ""
 
 
-def fetch_image(
-    image: str, known: WorklistItem | None, client: Client, drafts: DraftStore, folder: Path, labels: Sequence[str]
-) -> OpenImage:
+def fetch_image(image: str, client: Client, drafts: DraftStore, folder: Path, labels: Sequence[str]) -> OpenImage:
     """An image with the newest landmarks that somebody left, if anybody did; no prediction.
 
     Args:
         image: id.
-        known: what the worklist said of it, if it is known.
         client: of the server.
         drafts: of this machine.
         folder: where the image is put, in a folder of its own.
@@ -54,10 +51,9 @@ def fetch_image(
     Raises:
         ServerError: it can't be had, or can't be read.
     """
-    file = client.download(image, folder / uuid.uuid4().hex, known.file if known else "")
-    item = known or next((each for each in client.worklist() if each.image == image), WorklistItem(image, ""))
+    file = client.download(image, folder / uuid.uuid4().hex)
     opened = OpenImage(image, file, read_picture(file), Reading(image, tuple(labels)))
-    return with_label(opened, item, client, drafts)
+    return with_label(opened, WorklistItem(image, "", client.labels(image)), client, drafts)
 
 
 def with_label(opened: OpenImage, item: WorklistItem, client: Client, drafts: DraftStore) -> OpenImage:

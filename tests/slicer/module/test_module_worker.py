@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
-from conftest import wait_until
 from LandmarkLabelLib.contract import ServerError
 from LandmarkLabelLib.drafts import Draft, DraftStore
 from LandmarkLabelLib.worker import Worker

@@ -4,7 +4,7 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "SlicerModule" / "LandmarkLabel"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "SlicerModule" / "LandmarkLabel"))
 
 from LandmarkLabelLib.drafts import DraftStore
 from LandmarkLabelLib.loop import ReadingLoop

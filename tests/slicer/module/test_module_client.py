@@ -111,7 +111,7 @@ def test_the_real_server(ceph_server: SampleServer, tmp_path: Path) -> None:
     assert items["cephalometric_0023"].status == "unlabelled"
     assert client.next_image("first") in items
 
-    file = client.download("cephalometric_0023", tmp_path, items["cephalometric_0023"].file)
+    file = client.download("cephalometric_0023", tmp_path)
     assert file.read_bytes() == (ceph_server.studies / "cephalometric_0023.nrrd").read_bytes()
     found = client.detect("cephalometric_0023", labels)
     reading = Reading("cephalometric_0023", labels, "test")
@@ -128,6 +128,8 @@ def test_the_real_server(ceph_server: SampleServer, tmp_path: Path) -> None:
     client.save("cephalometric_0023", to_markups(reading.points, info.protocol.name), {"reader": "me"}, final=False)
     again = {item.image: item for item in client.worklist()}["cephalometric_0023"]
     assert again.status == "draft"
+    assert client.labels("cephalometric_0023")["draft"]["reader"] == "me"
+    assert set(client.labels("cephalometric_0000")) == {"final"}
     assert client.label("cephalometric_0023", "draft")["markups"][0]["controlPoints"][0]["label"] == labels[0]
     assert failure(lambda: client.segmentation("cephalometric_0023", tmp_path)).kind == "conflict"
     assert failure(lambda: client.detect("nothing", labels)).kind == "not found"
