@@ -13,7 +13,7 @@ from vtk.util.numpy_support import numpy_to_vtk
 import slicer
 
 from .contract import Position, Structure
-from .picture import Picture
+from .picture import WINDOWS, Picture
 from .pointlist import ATTRIBUTE, to_scene
 from .state import Point
 
@@ -34,6 +34,7 @@ class ImageScene:
         self.lines: Any = None
         self.segmentation: Any = None
         self.picture: Picture | None = None
+        self.window = next(iter(WINDOWS))
         self._inverted = False
 
     # Volume ---------------------------------------------------------------------------------------------------
@@ -46,7 +47,7 @@ class ImageScene:
         self.volume.SetIJKToRASMatrix(_vtk_matrix(picture.to_ras))
         self.volume.SetAndObserveImageData(_image_data(picture.pixels))
         self.volume.CreateDefaultDisplayNodes()
-        self.set_window(next(iter(picture.windows)))
+        self.set_window(self.window)
         self.invert(self._inverted)
         for composite in self._composites():
             composite.SetBackgroundVolumeID(self.volume.GetID())
@@ -62,7 +63,8 @@ class ImageScene:
         self.volume = self.lines = self.segmentation = self.picture = None
 
     def set_window(self, name: str) -> None:
-        """A window by its name."""
+        """A window by its name; kept for the images to come."""
+        self.window = name
         if self.volume is None or self.picture is None:
             return
         low, high = self.picture.windows[name]

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 ROOT = Path(__file__).resolve().parents[3]
-_START_S = 120
+_START_S = 300
 
 
 def server_python() -> Path:
