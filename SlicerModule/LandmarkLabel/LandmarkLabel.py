@@ -134,11 +134,13 @@ class LandmarkLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.refresh()
 
     def _make_tables(self) -> None:
-        self.worklist = Table(self.ui.worklistTable, ["Image", "Status"])
+        self.worklist = Table(self.ui.worklistTable, ["Image", "Status"], [210])
         connect(self.ui.worklistTable, "itemDoubleClicked(QTableWidgetItem*)", self.on_open_selected)
         titles = ["Landmark", "State", "Sure, %", "Moved, mm"]
-        self.landmarks = Table(self.ui.landmarksTable, titles, lambda label: self.desk.select(label, look=True))
-        self.measurements = Table(self.ui.measurementsTable, ["Measure", "Value"])
+        self.landmarks = Table(
+            self.ui.landmarksTable, titles, [90, 130, 60], lambda label: self.desk.select(label, look=True)
+        )
+        self.measurements = Table(self.ui.measurementsTable, ["Measure", "Value"], [210])
 
     def actions(self) -> dict[str, Any]:
         """What each key of keys.py and the button of the same name do."""

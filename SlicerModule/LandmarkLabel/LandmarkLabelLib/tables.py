@@ -21,10 +21,17 @@ class Table:
     Args:
         widget: a QTableWidget.
         titles: of the columns.
+        widths: of the columns but the last, in pixels.
         picked: called with the key of a row that the reader picks.
     """
 
-    def __init__(self, widget: Any, titles: Sequence[str], picked: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        widget: Any,
+        titles: Sequence[str],
+        widths: Sequence[int],
+        picked: Callable[[str], None] | None = None,
+    ) -> None:
         self.widget, self._picked, self._setting = widget, picked, False
         self._rows: dict[str, list[Any]] = {}
         widget.setColumnCount(len(titles))
@@ -33,7 +40,11 @@ class Table:
         widget.setSelectionMode(qt.QAbstractItemView.SingleSelection)
         widget.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         widget.verticalHeader().hide()
+        widget.verticalHeader().setDefaultSectionSize(22)
+        widget.setWordWrap(False)
         widget.horizontalHeader().setStretchLastSection(True)
+        for column, width in enumerate(widths):
+            widget.setColumnWidth(column, width)
         widget.setSortingEnabled(True)
         widget.horizontalHeader().setSortIndicator(-1, qt.Qt.AscendingOrder)
         connect(widget, "itemSelectionChanged()", self._on_selection)

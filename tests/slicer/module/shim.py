@@ -23,11 +23,14 @@ MODULE = Path(__file__).resolve().parents[3] / "SlicerModule" / "LandmarkLabel"
 class _Section(QtWidgets.QGroupBox):
     """Stands for ctkCollapsibleButton."""
 
+    is_collapsed = False
+
     def setCollapsed(self, collapsed: bool) -> None:
-        for child in self.findChildren(QtWidgets.QWidget):
+        self.is_collapsed = collapsed
+        for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly):
             child.setHidden(collapsed)
 
-    collapsed = QtCore.Property(bool, lambda self: False, setCollapsed)
+    collapsed = QtCore.Property(bool, lambda self: self.is_collapsed, setCollapsed)
     text = QtCore.Property(str, QtWidgets.QGroupBox.title, QtWidgets.QGroupBox.setTitle)
 
 
@@ -73,7 +76,10 @@ def _load_ui(path: str) -> Any:
     loader = QtUiTools.QUiLoader()
     for name, kind in (("ctkCollapsibleButton", _Section), ("qMRMLWidget", QtWidgets.QWidget)):
         loader.registerCustomWidget(type(name, (kind,), {}))
-    return loader.load(path)
+    panel = loader.load(path)
+    for section in panel.findChildren(_Section):
+        section.setCollapsed(section.is_collapsed)  # its children came after its properties
+    return panel
 
 
 def _children(widget: Any) -> SimpleNamespace:
