@@ -158,6 +158,7 @@ class LandmarkLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             "save": self.on_save,
             "submit": self.desk.submit,
             "openNext": self.loop.open_next,
+            "skip": self.desk.skip,
             "fit": self.desk.image.fit,
             "invert": lambda: self.ui.invertCheck.toggle(),
             "lines": lambda: self.ui.linesCheck.toggle(),
@@ -175,7 +176,7 @@ class LandmarkLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             "connectButton": self.on_connect, "refreshButton": self.loop.refresh_worklist,
             "openButton": self.on_open_selected, "uploadButton": self.on_upload,
             "trainButton": self.on_train, "stopButton": self.loop.stop_training,
-            "progressButton": self.loop.watch_training,
+            "progressButton": self.loop.watch_training, "publishButton": self.on_publish,
         }.items():  # fmt: skip
             connect(getattr(self.ui, name), "clicked()", lambda *_, action=action: action())
         for name, action in {
@@ -322,6 +323,13 @@ class LandmarkLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.loop.train(task)
             self._hurry()
 
+    def on_publish(self) -> None:
+        """Let the model of the run that is chosen answer."""
+        run = str(value(self.ui.runsCombo, "currentText"))
+        if run:
+            self.loop.publish_run(run)
+            self._hurry()
+
     def _hurry(self) -> None:
         self._timer.setInterval(_BUSY_MS)
 
@@ -365,6 +373,10 @@ class LandmarkLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _show_training(self) -> None:
         if self.loop.server is not None:
             self.ui.trainingLabel.setText(training_text(self.loop.server))
+        runs = tuple(str(run["id"]) for run in self.loop.runs)
+        _fill_combo(self.ui.runsCombo, runs, "")
+        for widget in (self.ui.runsCombo, self.ui.publishButton):
+            widget.setVisible(bool(runs))
 
     def _show_worklist(self) -> None:
         wanted = str(value(self.ui.searchEdit, "text")).strip().lower()

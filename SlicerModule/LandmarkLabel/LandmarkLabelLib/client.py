@@ -129,6 +129,41 @@ class Client:
             raise nonsense("the next image is not as expected")
         return str(content["id"]) if content.get("id") else None
 
+    def leases(self) -> dict[str, str]:
+        """Image to who has it on lease; empty at a server that has no leases."""
+        found = self._if_there("GET", "/activelearning/leases")
+        entries = found if isinstance(found, list) else []
+        return {str(each.get("image")): str(each.get("who", "")) for each in entries if isinstance(each, dict)}
+
+    def give_back(self, image: str, reader: str) -> None:
+        """Let others have an image that this reader got and will not read."""
+        self._if_there("DELETE", f"/activelearning/leases/{_path(image)}", params={"client_id": reader})
+
+    def skip(self, image: str, reader: str) -> None:
+        """Ask for this image last; a server that knows nothing of that says so (404 or 405)."""
+        self._json(
+            "PUT", f"/activelearning/put_off/{_path(image)}", params={"later": "true", "client_id": reader},
+            timeout=_QUICK_S,
+        )  # fmt: skip
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Training runs, the newest first; none at a server that does not list them."""
+        found = self._if_there("GET", "/runs/")
+        return [each for each in found if isinstance(each, dict) and each.get("id")] if isinstance(found, list) else []
+
+    def publish_run(self, run: str) -> None:
+        """Answer with the model of this run from now on."""
+        self._json("POST", f"/runs/{_path(run)}/publish", timeout=_INFER_S, tries=1)
+
+    def _if_there(self, method: str, path: str, **options: Any) -> Any:
+        """What a newer server has, and an older one not."""
+        try:
+            return self._json(method, path, timeout=_QUICK_S, **options)
+        except ServerError as problem:
+            if problem.status in (404, 405, 409):
+                return None
+            raise
+
     # Images and labels ----------------------------------------------------------------------------------------
 
     def download(self, image: str, folder: Path) -> Path:

@@ -276,6 +276,12 @@ class ReadingDesk:
         if self.loop.reading is not None:
             self.loop.submit()
 
+    def skip(self) -> None:
+        """Leave this image for later."""
+        self._stop_placing()
+        if self.loop.reading is not None:
+            self.loop.skip()
+
     def _stop_placing(self) -> None:
         if self.points is not None:
             self.points.stop_placing()

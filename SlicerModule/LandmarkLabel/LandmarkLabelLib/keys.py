@@ -31,6 +31,7 @@ KEYS: dict[str, Key] = {
     "save": Key("S", "Send the draft to the server now; it is kept all the time anyway"),
     "submit": Key("Shift+Return", "Submit as final and go to the next image"),
     "openNext": Key("Shift+N", "Open the next image; this one stays a draft"),
+    "skip": Key("X", "Leave this image for later and open the next"),
     "fit": Key("F", "Show the whole image"),
     "invert": Key("I", "Black for white"),
     "lines": Key("L", "Lines and contours through the landmarks"),

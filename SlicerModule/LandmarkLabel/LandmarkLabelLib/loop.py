@@ -19,6 +19,7 @@ from .contract import (
     CORRECTED,
     DRAFT,
     FINAL,
+    LEASED,
     MISSING,
     UNLABELLED,
     Answer,
@@ -62,6 +63,7 @@ class ReadingLoop:
         self.server: ServerInfo | None = None
         self.outbox: Outbox | None = None
         self.worklist: list[WorklistItem] = []
+        self.runs: list[dict[str, Any]] = []
         self.open_image: OpenImage | None = None
         self.strategy = ""
         self.message, self.is_problem = "", False
@@ -130,7 +132,11 @@ class ReadingLoop:
     def refresh_worklist(self) -> None:
         """Ask for the worklist again."""
         if self.client is not None:
-            self._back.submit(self.client.worklist, self._worklist_came, self._fail, "worklist")
+            client, reader = self.client, self.reader
+            self._back.submit(
+                lambda: with_leases(client.worklist(), client.leases(), reader),
+                self._worklist_came, self._fail, "worklist",
+            )  # fmt: skip
 
     def _worklist_came(self, items: list[WorklistItem]) -> None:
         self.worklist = items
@@ -232,9 +238,22 @@ class ReadingLoop:
             folder = opened.file.parent.parent
             self._disk.submit(lambda: shutil.rmtree(folder, ignore_errors=True))
 
+    def skip(self) -> None:
+        """Leave this image for later, and go on to the next; what has been done to it stays a draft."""
+        opened, client, reader = self._require_open(), self.client, self.reader
+        assert client is not None
+        self._back.submit(lambda: client.skip(opened.image, reader), None, self._not_skipped)
+        self._done.add(opened.image)
+        self.open_next()
+
+    def _not_skipped(self, problem: ServerError) -> None:
+        if problem.status not in (404, 405):  # an older server: the image is left out here alone
+            self._fail(problem)
+
     def set_strategy(self, strategy: str) -> None:
         """Another way to choose the next image."""
         if strategy != self.strategy:
+            self._give_back_ahead()
             self.strategy, self._ahead, self._ahead_is_coming = strategy, None, ""
             if self.open_image is not None:
                 self._look_ahead()
@@ -501,11 +520,22 @@ class ReadingLoop:
         """Ask how the training is getting on."""
         client = self.client
         if client is not None:
-            self._back.submit(client.info, self._training_came, self._fail, "training")
+            self._back.submit(lambda: (client.info(), client.runs()), self._training_came, self._fail, "training")
 
-    def _training_came(self, info: ServerInfo) -> None:
-        self.server = info
+    def _training_came(self, answer: tuple[ServerInfo, list[dict[str, Any]]]) -> None:
+        self.server, self.runs = answer
         self._tell(TRAINING)
+
+    def publish_run(self, run: str) -> None:
+        """Let the model of an earlier run answer."""
+        client = self.client
+        if client is not None:
+            self.say(f"The model of {run} is put into use ...")
+            self._back.submit(lambda: client.publish_run(run), lambda _: self._run_published(run), self._fail)
+
+    def _run_published(self, run: str) -> None:
+        self.say(f"The model of {run} answers now.")
+        self.watch_training()
 
     # Polling --------------------------------------------------------------------------------------------------
 
@@ -530,9 +560,17 @@ class ReadingLoop:
             self.outbox.hurry()
         self._front.stop()
         self._back.cancel("ahead")
+        self._give_back_ahead()
         self._back.finish(wait_s)
         self.poll()  # what the server has by now is noted on the disk
         self._disk.finish(wait_s)
+
+    def _give_back_ahead(self) -> None:
+        """The image that would have been next is somebody else's to read."""
+        client, reader = self.client, self.reader
+        image = self._ahead.image if self._ahead is not None else self._ahead_is_coming
+        if client is not None and image:
+            self._back.submit(lambda: client.give_back(image, reader))
 
     def say(self, sentence: str, is_problem: bool = False) -> None:
         """Tell the reader."""
@@ -551,6 +589,17 @@ def _first_left(items: Sequence[WorklistItem], leave_out: Sequence[str]) -> str 
     open_to_all = [item for item in items if item.status in (UNLABELLED, DRAFT) and item.image not in leave_out]
     drafts = [item.image for item in open_to_all if item.status == DRAFT]
     return next(iter([*drafts, *(item.image for item in open_to_all)]), None)
+
+
+def with_leases(items: Sequence[WorklistItem], leases: dict[str, str], reader: str) -> list[WorklistItem]:
+    """The worklist with who else has which image; what this reader has is nobody else's."""
+    others = {image: who for image, who in leases.items() if not reader or who.split(" / ")[-1] != reader}
+    return [
+        replace(item, status=LEASED, reader=others[item.image])
+        if item.image in others and item.status == UNLABELLED
+        else item
+        for item in items
+    ]
 
 
 def _now_labelled(item: WorklistItem, tag: str) -> WorklistItem:
