@@ -15,6 +15,7 @@ class Panel:
     """A module that is set up and entered, in a main window."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.application = shim.install(folder)
         self.view = SliceView()
         import LandmarkLabel
@@ -53,8 +54,9 @@ class Panel:
 
     def connect(self, address: str) -> None:
         self.ui.addressEdit.setText(address)
+        self.loop.worklist = []
         self.ui.connectButton.click()
-        self.wait(lambda: self.loop.worklist, "worklist")
+        self.wait(lambda: self.loop.worklist and self.loop.client.address == address.rstrip("/"), "worklist")
 
     def open(self, image: str) -> None:
         self.widget.worklist.select(image)

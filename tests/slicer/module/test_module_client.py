@@ -18,7 +18,8 @@ from LandmarkLabelLib.state import Reading
 
 
 @pytest.fixture
-def trouble() -> Iterator[Trouble]:
+def stranger() -> Iterator[Trouble]:
+    """Something that answers, with no server behind it."""
     proxy = Trouble()
     yield proxy
     proxy.vanish()
@@ -71,26 +72,26 @@ def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         ("nonsense", "not MONAI Label"), ("wrong", "not MONAI Label"), ("moved", "not MONAI Label"),
     ],
 )  # fmt: skip
-def test_what_answers_is_not_what_should(trouble: Trouble, mode: str, kind: str) -> None:
-    trouble.mode = mode
-    assert failure(Client(trouble.address).info).kind == kind
+def test_what_answers_is_not_what_should(stranger: Trouble, mode: str, kind: str) -> None:
+    stranger.mode = mode
+    assert failure(Client(stranger.address).info).kind == kind
 
 
-def test_the_token_goes_to_the_server_and_nowhere_else(trouble: Trouble, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_the_token_goes_to_the_server_and_nowhere_else(stranger: Trouble, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     """Not into what is printed of a client; and what ~/.netrc holds for the host does not take its place."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login me password secret")
     monkeypatch.setenv("NETRC", str(netrc))
-    trouble.mode = "refuse"
-    client = Client(trouble.address, " abc123 ")
+    stranger.mode = "refuse"
+    client = Client(stranger.address, " abc123 ")
     failure(client.info)
-    failure(Client(trouble.address).info)
-    assert trouble.tokens == ["Bearer abc123", ""]
+    failure(Client(stranger.address).info)
+    assert stranger.tokens == ["Bearer abc123", ""]
     assert "abc123" not in repr(client) + repr(vars(client))
 
 
-def test_what_may_happen_twice_is_tried_twice_and_nothing_else(trouble: Trouble, ceph_server: SampleServer) -> None:
-    trouble.target, trouble.mode = ceph_server.address, "half"
+def test_what_may_happen_twice_is_tried_twice_and_nothing_else(trouble: Trouble) -> None:
+    trouble.mode = "half"
     client = Client(trouble.address)
     assert failure(client.worklist).kind == "broken off"
     assert len(trouble.asked) == 2
@@ -104,7 +105,8 @@ def test_the_real_server(ceph_server: SampleServer, tmp_path: Path) -> None:
     client = Client(ceph_server.address + "/")
     info = client.info()
     labels = info.protocol.labels
-    assert (info.protocol.name, len(labels), info.total) == ("cephalometric_19", 19, 24)
+    assert (info.protocol.name, len(labels)) == ("cephalometric_19", 19)
+    assert info.total >= info.completed >= 20
     assert "farnet" in info.trainers
     items = {item.image: item for item in client.worklist()}
     assert items["cephalometric_0000"].status == "final"

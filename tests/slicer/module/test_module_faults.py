@@ -6,7 +6,6 @@ docs/slicer.md has the figures of a quiet one, by benchmarks/slicer_module.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,27 +23,15 @@ IMAGE = "cephalometric_0020"
 
 
 @pytest.fixture
-def trouble(ceph_server: SampleServer) -> Iterator[Trouble]:
-    proxy = Trouble(ceph_server.address)
-    yield proxy
-    proxy.vanish()
-
-
-@pytest.fixture
-def reading(tmp_path: Path, trouble: Trouble, monkeypatch: pytest.MonkeyPatch) -> Iterator[Panel]:
-    """An image is open, and all is well so far; what is tried again is tried soon."""
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again is tried soon."""
     monkeypatch.setattr(outbox_module, "QUIET_S", 0.05)
     monkeypatch.setattr(outbox_module, "_FIRST_RETRY_S", 0.2)
     monkeypatch.setattr(outbox_module, "_LONGEST_RETRY_S", 0.2)
     monkeypatch.setattr(loop_module, "_RETRY_S", 0.2)
-    for tag in ("draft", "final"):
-        requests.delete(f"{trouble.target}/datastore/label", params={"id": IMAGE, "tag": tag}, timeout=30)
-    panel = Panel(tmp_path)
-    panel.connect(trouble.address)
-    panel.open(IMAGE)
-    panel.wait(lambda: panel.loop.next_is_ready, "the next image")
-    yield panel
-    panel.close()
+
+
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 def follows(panel: Panel) -> bool:
@@ -103,6 +90,7 @@ def test_a_slow_server_holds_nothing_up(reading: Panel, trouble: Trouble) -> Non
 
 def test_submitted_while_the_server_is_away(reading: Panel, trouble: Trouble) -> None:
     """The next image is there all the same, and the label is final once the server is back."""
+    reading.wait(lambda: reading.loop.next_is_ready, "the next image")
     reading.drag("Go", (30, 20))
     reading.wait(lambda: follows(reading), "followed")
     expected = reading.loop.reading.points
@@ -139,11 +127,14 @@ def test_refused_for_good_is_kept_and_said(reading: Panel, trouble: Trouble, cep
         )
 
 
-def test_closed_with_the_server_away_and_opened_again(reading: Panel, trouble: Trouble, tmp_path: Path) -> None:
+def test_closed_with_the_server_away_and_opened_again(trouble: Trouble, tmp_path: Path) -> None:
+    first = Panel(tmp_path)
+    first.connect(trouble.address)
+    first.open(IMAGE)
     trouble.vanish()
-    reading.drag("Go", (30, 20))
-    placed = reading.loop.reading["Go"].position
-    reading.close()
+    first.drag("Go", (30, 20))
+    placed = first.loop.reading["Go"].position
+    first.close()
     trouble.come_back()
     panel = Panel(tmp_path)
     panel.connect(trouble.address)

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import requests
 from panel import Panel
-from servers_apart import SampleServer
+from trouble import Trouble
 
 from LandmarkLabelLib.client import Client
 
@@ -16,21 +15,11 @@ IMAGE = "cephalometric_0020"
 
 
 @pytest.fixture
-def panel(tmp_path: Path, ceph_server: SampleServer) -> Iterator[Panel]:
-    for image in (IMAGE, "cephalometric_0021"):
-        for tag in ("draft", "final"):
-            requests.delete(f"{ceph_server.address}/datastore/label", params={"id": image, "tag": tag}, timeout=30)
+def panel(tmp_path: Path) -> Iterator[Panel]:
+    """A new one, which knows no server."""
     made = Panel(tmp_path)
     yield made
     made.close()
-
-
-@pytest.fixture
-def reading(panel: Panel, ceph_server: SampleServer) -> Panel:
-    """With an image open."""
-    panel.connect(ceph_server.address)
-    panel.open(IMAGE)
-    return panel
 
 
 def status(panel: Panel, label: str) -> str:
@@ -58,10 +47,10 @@ def test_connections_that_fail_say_why(panel: Panel, address: str, says: str) ->
 
 
 def test_connecting_shows_the_worklist_and_keeps_the_address_but_not_the_token(
-    panel: Panel, ceph_server: SampleServer, tmp_path: Path
+    panel: Panel, trouble: Trouble, tmp_path: Path
 ) -> None:
     panel.ui.tokenEdit.setText("verysecret")
-    panel.connect(ceph_server.address + "/")
+    panel.connect(trouble.address + "/")
     table = panel.ui.worklistTable
     rows = {table.item(row, 0).text(): table.item(row, 1).text() for row in range(table.rowCount())}
     assert rows["cephalometric_0000"] == "final"
@@ -72,7 +61,8 @@ def test_connecting_shows_the_worklist_and_keeps_the_address_but_not_the_token(
     assert table.rowCount() == len(rows)
     panel.close()
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    assert ceph_server.address.encode() in kept
+    assert trouble.address.encode() in kept
+    assert "Bearer verysecret" in trouble.tokens
     assert b"verysecret" not in kept
 
 
@@ -206,34 +196,32 @@ def test_submitting_before_all_are_placed_says_which(reading: Panel) -> None:
     assert reading.loop.open_image.image == IMAGE
 
 
-def test_every_button_says_its_key(panel: Panel) -> None:
+def test_every_button_says_its_key(shared_panel: Panel) -> None:
     from LandmarkLabelLib.keys import KEYS
 
     for name, key in KEYS.items():
-        button = getattr(panel.ui, f"{name}Button", None)
+        button = getattr(shared_panel.ui, f"{name}Button", None)
         if button is not None:
             assert f"({key.key})" in button.toolTip()
-        assert key.key in panel.ui.helpLabel.text()
+        assert key.key in shared_panel.ui.helpLabel.text()
     assert len({key.key for key in KEYS.values()}) == len(KEYS)
 
 
-def test_the_keys_are_those_of_the_module_only_while_it_is_shown(panel: Panel) -> None:
-    panel.widget.exit()
-    assert not any(shortcut.isEnabled() for shortcut in panel.widget.shortcuts)
-    panel.widget.enter()
-    assert all(shortcut.isEnabled() for shortcut in panel.widget.shortcuts)
+def test_the_keys_are_those_of_the_module_only_while_it_is_shown(shared_panel: Panel) -> None:
+    shared_panel.widget.exit()
+    assert not any(shortcut.isEnabled() for shortcut in shared_panel.widget.shortcuts)
+    shared_panel.widget.enter()
+    assert all(shortcut.isEnabled() for shortcut in shared_panel.widget.shortcuts)
 
 
-def test_closing_the_scene_puts_the_image_away_and_loses_nothing(reading: Panel, ceph_server: SampleServer) -> None:
+def test_closing_the_scene_puts_the_image_away_and_loses_nothing(reading: Panel, trouble: Trouble) -> None:
     reading.drag("Go", (30, 20))
     placed = reading.loop.reading["Go"].position
-    import slicer
-
-    slicer.mrmlScene.Clear(0)
-    reading.application.processEvents()
+    reading.widget.on_scene_closing(None, None)
     assert reading.loop.open_image is None
+    assert reading.desk.points is None
     reading.wait(lambda: not reading.loop.outbox.waiting, "draft")
-    label = Client(ceph_server.address).label(IMAGE, "draft")
+    label = Client(trouble.target).label(IMAGE, "draft")
     assert placed in [tuple(point.get("position", ())) for point in label["markups"][0]["controlPoints"]]
 
 
@@ -243,7 +231,7 @@ def test_training_is_told_in_words(reading: Panel) -> None:
     assert reading.ui.trainerCombo.currentText() == "farnet"
 
 
-def test_the_modules_own_test_runs(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_modules_own_test_runs(panel: Panel) -> None:
     """As Slicer runs it."""
     test = panel.module.LandmarkLabelTest()
     test.setUp()

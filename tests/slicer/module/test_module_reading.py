@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-import requests
 import vtk
-from servers_apart import ROOT, SampleServer
+from servers_apart import ROOT
 from sliceview import SliceView
+from trouble import Trouble
 from waiting import wait_until
 
 import slicer
@@ -30,12 +30,16 @@ IMAGE = "cephalometric_0020"
 class Reader:
     """A person at a desk of one's own."""
 
-    def __init__(self, folder: Path, server: SampleServer) -> None:
+    def __init__(self, folder: Path) -> None:
         self.view = SliceView()
         self.desk = ReadingDesk(self.view.scene, folder / "drafts", folder / "images", "tester")
         self.loop = self.desk.loop
-        self.loop.connect(server.address)
-        self.wait(lambda: self.loop.worklist, "worklist")
+
+    def connect(self, address: str) -> None:
+        slicer.mrmlScene = self.view.scene
+        self.loop.worklist = []
+        self.loop.connect(address)
+        self.wait(lambda: self.loop.worklist and self.loop.client.address == address, "worklist")
 
     def wait(self, condition, what: str = "") -> None:  # type: ignore[no-untyped-def]
         wait_until(self.desk.poll, condition, f"{what}; {self.loop.message}")
@@ -79,14 +83,18 @@ class Reader:
         return {label: self.desk.points.position(label) for label in self.reading.labels}
 
 
-@pytest.fixture
-def reader(tmp_path: Path, ceph_server: SampleServer) -> Iterator[Reader]:
-    for image in (IMAGE, "cephalometric_0021"):  # nobody has looked at them
-        for tag in ("draft", "final"):
-            requests.delete(f"{ceph_server.address}/datastore/label", params={"id": image, "tag": tag}, timeout=30)
-    made = Reader(tmp_path, ceph_server)
+@pytest.fixture(scope="session")
+def shared_reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """One for all tests: a slice view takes its time to make."""
+    made = Reader(tmp_path_factory.mktemp("reader"))
     yield made
     made.desk.close()
+
+
+@pytest.fixture
+def reader(shared_reader: Reader, trouble: Trouble) -> Reader:
+    shared_reader.connect(trouble.address)
+    return shared_reader
 
 
 def test_all_landmarks_are_there_on_the_pixels_that_the_server_says(reader: Reader) -> None:
@@ -251,10 +259,10 @@ def test_submit_saves_and_the_next_is_there(reader: Reader) -> None:
     assert len(reader.loop.open_image.history) == 1
 
 
-def test_killed_and_resumed(tmp_path: Path, ceph_server: SampleServer) -> None:
+def test_killed_and_resumed(tmp_path: Path, trouble: Trouble) -> None:
     """A process of its own, ended by SIGKILL right after its draft reached the disk."""
     program = Path(__file__).with_name("killed_reader.py")
-    command = [sys.executable, str(program), ceph_server.address, str(tmp_path)]
+    command = [sys.executable, str(program), trouble.address, str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -263,7 +271,8 @@ def test_killed_and_resumed(tmp_path: Path, ceph_server: SampleServer) -> None:
     assert line.startswith("placed "), line
     x, y, z = (float(value) for value in line.split()[1:])
 
-    reader = Reader(tmp_path, ceph_server)
+    reader = Reader(tmp_path)
+    reader.connect(trouble.address)
     try:
         reader.wait(lambda: reader.loop.unfinished, "unfinished")
         reader.loop.open_next()
@@ -274,7 +283,7 @@ def test_killed_and_resumed(tmp_path: Path, ceph_server: SampleServer) -> None:
         assert reader.reading["S"].status == "corrected"
         assert reader.reading["Po"].status == "missing"
         reader.saved()
-        client = Client(ceph_server.address)
+        client = Client(trouble.address)
         label = from_markups(client.label("cephalometric_0022", "draft"), reader.reading.labels)
         assert label[0].position == (x, y, z)
     finally:
