@@ -102,6 +102,7 @@ class ReadingLoop:
         self.say(f"Connected: {info.protocol.title}; {info.completed} of {info.total} images are labelled.")
         self._tell(SERVER)
         self.refresh_worklist()
+        self._follow()  # with another token, or the server back, what was refused may be answered
 
     def _other_protocol(self, info: ServerInfo) -> bool:
         return self.server is not None and info.protocol != self.server.protocol
@@ -117,6 +118,7 @@ class ReadingLoop:
         if images:
             self.say(f"Sending what was left from last time: {', '.join(images[:3])}{' ...' * (len(images) > 3)}")
         unfinished = [draft.image for draft in drafts if draft.wanted != FINAL or draft.refused]
+        unfinished = [image for image in unfinished if image not in self._done]
         self.unfinished = unfinished[-1] if unfinished else ""
         self._tell(SERVER)
 
@@ -196,6 +198,8 @@ class ReadingLoop:
 
     def _chosen(self, image: str | None) -> None:
         if image is None:
+            if self.open_image is not None and self.open_image.image in self._done:
+                self._put_away()
             self.say("Every image is labelled. Pick one from the list to look at it again.")
         else:
             self.open(image)
@@ -220,6 +224,7 @@ class ReadingLoop:
         if self._ahead_is_coming == opened.image:
             self._ahead_is_coming = ""
         self._throw_away(self.open_image)
+        self.unfinished = ""
         self.open_image, self.segmentation, self._follow_at = opened, None, None
         opened.started = time.monotonic()
         self._front.cancel("refine")
@@ -259,9 +264,14 @@ class ReadingLoop:
                 self._look_ahead()
 
     def close_image(self) -> None:
-        """Show none."""
+        """Show none, and have none ready."""
+        self._ahead, self._ahead_is_coming = None, ""
+        self._put_away()
+
+    def _put_away(self) -> None:
+        self._front.cancel("refine")
         self._throw_away(self.open_image)
-        self.open_image, self._ahead, self._ahead_is_coming, self.segmentation = None, None, "", None
+        self.open_image, self.segmentation, self._follow_at = None, None, None
         self._tell(IMAGE)
 
     def upload(self, path: Path) -> None:
@@ -271,7 +281,7 @@ class ReadingLoop:
             self.say("Connect to a server first.", True)
             return
         self.say(f"Sending {Path(path).name} ...")
-        self._front.submit(lambda: client.upload(Path(path)), self._uploaded, self._fail, "upload")
+        self._front.submit(lambda: client.upload(Path(path)), self._uploaded, self._fail)
 
     def _uploaded(self, image: str) -> None:
         self.refresh_worklist()
@@ -464,6 +474,8 @@ class ReadingLoop:
         self.outbox.put(opened.reading, self._info(opened), final=True)
         self.outbox.poll()
         self._done.add(opened.image)
+        if not self.next_is_ready:
+            self._put_away()  # nobody goes on with what is submitted
         self.open_next()
         return True
 

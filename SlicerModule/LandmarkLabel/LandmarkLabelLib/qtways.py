@@ -14,8 +14,7 @@ def value(widget: Any, name: str) -> Any:
 
 def connect(sender: Any, signature: str, receiver: Callable[..., Any]) -> None:
     """Call ``receiver`` at a signal, such as ``clicked()``."""
-    signal = getattr(sender, signature.partition("(")[0], None)
-    if hasattr(signal, "connect"):
-        signal.connect(receiver)
+    if type(sender).__module__.startswith("PySide"):
+        getattr(sender, signature.partition("(")[0]).connect(receiver)
     else:
         sender.connect(signature, receiver)

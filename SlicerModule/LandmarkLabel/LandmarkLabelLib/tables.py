@@ -98,7 +98,7 @@ def _fill(item: Any, content: Any, tip: str, colour: tuple[float, float, float] 
         item.setToolTip(tip)
     if colour is not None and item.data(_KEY + 1) != list(colour):
         item.setData(_KEY + 1, list(colour))
-        item.setData(qt.Qt.DecorationRole, qt.QColor.fromRgbF(*colour))
+        item.setData(qt.Qt.DecorationRole, qt.QColor(*(round(255 * part) for part in colour)))
 
 
 def landmark_row(point: Point, name: str, low_confidence: float) -> tuple[str, list[Any], str, Any]:
