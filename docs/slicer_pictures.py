@@ -5,6 +5,7 @@ The panel in its states, and the view before and after a click, with a sample ce
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -17,11 +18,12 @@ import numpy as np
 from PIL import Image
 
 PICTURES = ROOT / "docs" / "pictures"
+_SCREENSHOTS = ROOT / "SlicerModule" / "Screenshots"  # where the Extensions Index looks for them
 # What is dragged, and by how many pixels of the screen.
 _CLICKS = {
     "cephalometric_19": ("cephalometric_0020", "Go", (-14, -22)),
-    "spine_68": ("spine_0020", "T12_tl", (18, -6)),
-    "chest_166": ("chest_0020", "", (16, 10)),
+    "spine_68": ("spine_0020", "T8-UR", (18, -6)),
+    "chest_166": ("chest_0020", "", (10, 12)),
 }
 
 
@@ -111,8 +113,10 @@ def _grab(panel) -> np.ndarray:  # type: ignore[no-untyped-def]
 
 def _save(picture: Image.Image, name: str) -> None:
     path = PICTURES / name
-    picture.quantize(128).save(path, optimize=True)
+    picture.quantize(256, kmeans=1, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path.relative_to(ROOT)}: {picture.width} x {picture.height}")
+    _SCREENSHOTS.mkdir(exist_ok=True)
+    shutil.copy(path, _SCREENSHOTS / name.replace("slicer_", ""))
 
 
 if __name__ == "__main__":

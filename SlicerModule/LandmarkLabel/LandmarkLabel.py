@@ -389,7 +389,8 @@ class LandmarkLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _show_image(self) -> None:
         opened = self.loop.open_image
-        self.ui.readingFrame.setEnabled(opened is not None)
+        for widget in (self.ui.readingFrame, self.ui.skipButton):
+            widget.setEnabled(opened is not None)
         self.ui.imageLabel.setText(opened.image if opened is not None else "No image is open.")
         self.ui.historyLabel.setText(_history_text(opened.history) if opened is not None else "")
         self.logic.parameters.set("image", opened.image if opened is not None else "")
@@ -407,7 +408,7 @@ class LandmarkLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         names = {each.label: f"{each.name}. {each.description}" for each in self.loop.protocol.landmarks}
         self.landmarks.show(
-            [landmark_row(point, names[point.label], self.desk.low_confidence) for point in reading.points]
+            [landmark_row(point, state, names[point.label]) for point, state in zip(reading.points, reading.states())]
         )
         self.measurements.show([measurement_row(measure) for measure in reading.now.measurements])
         self.ui.undoButton.setEnabled(reading.can_undo)
@@ -464,7 +465,7 @@ class LandmarkLabelTest(ScriptedLoadableModuleTest):
         """Points lie where they were put, in LPS and RAS, and take their nodes with them."""
         reading = _example()
         points = PointList(slicer.mrmlScene, reading.labels, reading.place, lambda label: None)
-        points.show(reading.points, "b")
+        points.show(reading.points, reading.states(), "b")
         assert points.node.GetNthControlPointPositionWorld(1)[0] == -3.0
         assert points.position("b") == (3.0, 4.0, 0.0)
         assert points.node.GetNthControlPointDescription(0) == "predicted"

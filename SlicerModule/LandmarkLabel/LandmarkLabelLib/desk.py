@@ -44,7 +44,6 @@ class ReadingDesk:
         self.current: str | None = None
         self.names_visible: bool | None = None
         self.lines_visible = False
-        self.low_confidence = 0.5
         self._scene = scene
         self._listeners: list[Callable[[str], None]] = []
         self._glide: tuple[float, dict[str, tuple[Position, Position]]] | None = None
@@ -140,7 +139,7 @@ class ReadingDesk:
         """The scene as the reading has it."""
         reading = self.loop.reading
         if reading is not None and self.points is not None:
-            self.points.show(reading.points, self.current, self.low_confidence)
+            self.points.show(reading.points, reading.states(), self.current)
             if self.lines_visible:
                 self.image.show_lines(self.loop.protocol.structures, reading.points, True)
 

@@ -18,14 +18,14 @@ import slicer
 from .colours import LOOKS, SHOWN
 from .contract import MISSING, UNDEFINED, Position
 from .markups import NO_CONFIDENCE
-from .state import LOW_CONFIDENCE, Point
+from .state import Point
 
 #: Marks the nodes of this module in a scene.
 ATTRIBUTE = "LandmarkLabel"
 
 _EVENTS = slicer.vtkMRMLMarkupsNode
 _GLYPH_SCALE, _TEXT_SCALE, _GRIP = 3.4, 2.6, 0.3
-_MARK_OPACITY = 0.7
+_MARK_OPACITY = 0.8
 _CURRENT_COLOUR, _NAME_COLOUR = (1.0, 0.35, 0.75), (1.0, 1.0, 1.0)
 
 
@@ -51,6 +51,7 @@ class PointList:
         self._placed, self._picked = placed, picked
         self._index = {label: index for index, label in enumerate(self.labels)}
         self._writing, self._moving, self._placing = False, -1, -1
+        self._placing_state = UNDEFINED
         self._shown: tuple[Point, ...] = ()
         self._states: list[str] = [UNDEFINED] * len(self.labels)
         self.marks = {state: self._make_marks(state) for state in SHOWN}
@@ -112,13 +113,19 @@ class PointList:
 
     # Showing --------------------------------------------------------------------------------------------------
 
-    def show(self, points: Sequence[Point], current: str | None, low_confidence: float = LOW_CONFIDENCE) -> None:
-        """Make the scene say what the reading says; a point that is being dragged stays under the mouse."""
+    def show(self, points: Sequence[Point], states: Sequence[str], current: str | None) -> None:
+        """Make the scene say what the reading says; a point that is dragged or placed is the mouse's.
+
+        Args:
+            points: of the reading.
+            states: how each is to look, as of colours.py.
+            current: label of the landmark that the reader is at.
+        """
         points = tuple(points)
         with self._writes(), _batch(self.node, *self.marks.values()):
-            for index, point in enumerate(points):
-                if index != self._moving:
-                    self._show_point(index, point, point.state(low_confidence))
+            for index, (point, state) in enumerate(zip(points, states)):
+                if index not in (self._moving, self._placing):
+                    self._show_point(index, point, state)
                 self.node.SetNthControlPointSelected(index, point.label == current)
             self._show_confidences(points)
         self._shown = points
@@ -131,7 +138,7 @@ class PointList:
 
     def _show_point(self, index: int, point: Point, state: str) -> None:
         before = self._shown[index] if self._shown else None
-        if before is not None and before == point and self._states[index] == state and self._placing != index:
+        if before is not None and before == point and self._states[index] == state:
             return
         self.node.SetNthControlPointDescription(index, point.status)
         if point.position is not None:
@@ -166,7 +173,7 @@ class PointList:
         with self._writes(), _batch(self.node, *self.marks.values()):
             for label, position in positions.items():
                 index = self._index[label]
-                if index != self._moving:
+                if index not in (self._moving, self._placing):
                     self._put(index, to_scene(position), (self._states[index],))
 
     @property
@@ -199,6 +206,7 @@ class PointList:
         index = self._placing = self._index[label]
         with self._writes():
             self.node.UnsetNthControlPointPosition(index)
+        self._placing_state = self._states[index]
         self._mark(index, UNDEFINED)
         self.node.SetControlPointPlacementStartIndex(index)
         selection = self.scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
@@ -211,13 +219,14 @@ class PointList:
     def stop_placing(self) -> None:
         """Leave place mode; what was to be placed is shown as it was."""
         index, self._placing = self._placing, -1
+        state, self._placing_state = self._placing_state, UNDEFINED
         interaction = self.scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
         if interaction is not None and interaction.GetCurrentInteractionMode() == interaction.Place:
             interaction.SetCurrentInteractionMode(interaction.ViewTransform)
         if index >= 0 and self._shown:
             shown, self._shown = self._shown, ()
             with self._writes(), _batch(self.node, *self.marks.values()):
-                self._show_point(index, shown[index], shown[index].state())
+                self._show_point(index, shown[index], state)
             self._shown = shown
 
     @property

@@ -12,8 +12,9 @@ from typing import Any
 
 from .contract import CONFIRMED, CORRECTED, MISSING, PREDICTED, STATUSES, UNDEFINED, Answer, Measurement, Position
 
-#: Below this, a prediction is shown as one to look at.
-LOW_CONFIDENCE = 0.5
+# A prediction is shown as one to look at if it is less sure than this, and one of the least sure: what a confidence
+# means depends on what answered, and a view in which everything calls for a look calls for none.
+LOW_CONFIDENCE, _LOW_SHARE = 0.5, 0.2
 
 LOW = "low"
 
@@ -48,11 +49,6 @@ class Point:
         if self.position is None or self.predicted is None:
             return None
         return math.dist(self.position, self.predicted)
-
-    def state(self, low_confidence: float = LOW_CONFIDENCE) -> str:
-        """The status, with ``low`` for predictions below a confidence."""
-        low = self.status == PREDICTED and self.confidence is not None and self.confidence < low_confidence
-        return LOW if low else self.status
 
 
 @dataclass(frozen=True)
@@ -131,6 +127,16 @@ class Reading:
     def left(self) -> int:
         """How many landmarks a person has not yet looked at."""
         return sum(not point.settled for point in self.points)
+
+    def states(self) -> tuple[str, ...]:
+        """The status of each landmark, with ``low`` for the predictions that most need a look."""
+        doubtful = [
+            point for point in self.points
+            if point.status == PREDICTED and point.confidence is not None and point.confidence < LOW_CONFIDENCE
+        ]  # fmt: skip
+        doubtful.sort(key=lambda point: point.confidence or 0.0)
+        low = {point.label for point in doubtful[: math.ceil(_LOW_SHARE * len(self.points))]}
+        return tuple(LOW if point.label in low else point.status for point in self.points)
 
     def review_order(self) -> list[str]:
         """All labels, the server's order first, then the least confident first."""

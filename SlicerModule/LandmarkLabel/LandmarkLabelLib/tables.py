@@ -76,6 +76,7 @@ class Table:
         self._setting = True
         if key in self._rows:
             self.widget.setCurrentItem(self._rows[key][0])
+            self.widget.scrollToItem(self._rows[key][0])
         else:
             self.widget.clearSelection()
         self._setting = False
@@ -101,9 +102,9 @@ def _fill(item: Any, content: Any, tip: str, colour: tuple[float, float, float] 
         item.setData(qt.Qt.DecorationRole, qt.QColor(*(round(255 * part) for part in colour)))
 
 
-def landmark_row(point: Point, name: str, low_confidence: float) -> tuple[str, list[Any], str, Any]:
+def landmark_row(point: Point, state: str, name: str) -> tuple[str, list[Any], str, Any]:
     """A landmark: label, state, confidence in percent, mm moved."""
-    look = LOOKS[point.state(low_confidence)]
+    look = LOOKS[state]
     confidence = "" if point.confidence is None else round(100 * point.confidence)
     moved = "" if point.moved is None else round(point.moved, 1)
     return point.label, [point.label, f"{look.sign} {look.title}", confidence, moved], name, look.colour

@@ -27,7 +27,7 @@ class Panel:
 
         self.window = slicer.app.window
         self.window.setCentralWidget(self.widget.parent)
-        self.window.resize(460, 1150)
+        self.window.resize(460, 1300)
         self.window.show()
         self.widget.enter()
         self.ui, self.desk, self.loop = self.widget.ui, self.widget.desk, self.widget.loop

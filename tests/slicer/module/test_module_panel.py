@@ -148,6 +148,9 @@ def test_each_step_of_the_loop(reading: Panel, by: str) -> None:
     here = reading.loop.open_image.image
     (reading.ui.openNextButton.click if by == "button" else lambda: reading.key("openNext"))()
     reading.wait(lambda: reading.loop.open_image.image != here, "another")
+    here = reading.loop.open_image.image
+    (reading.ui.skipButton.click if by == "button" else lambda: reading.key("skip"))()
+    reading.wait(lambda: reading.loop.open_image.image != here, "one that was not skipped")
 
 
 def test_display(reading: Panel) -> None:

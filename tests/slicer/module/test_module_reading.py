@@ -201,6 +201,20 @@ def test_one_key_and_a_click_place_what_is_missing(reader: Reader) -> None:
     assert reader.desk.points.placing is None
 
 
+def test_an_answer_while_a_landmark_is_being_placed_does_not_take_it_from_the_mouse(reader: Reader) -> None:
+    reader.open(IMAGE)
+    reader.drag("Go", (20, 15))
+    reader.desk.select("Po")
+    reader.desk.mark_missing()
+    reader.desk.place()
+    reader.settle()
+    assert reader.desk.points.placing == "Po"
+    reader.view.render()
+    reader.view.click(220, 320)
+    assert reader.reading["Po"].status == "corrected"
+    reader.settle()
+
+
 def test_leaving_place_mode_leaves_everything_as_it_was(reader: Reader) -> None:
     reader.open(IMAGE)
     before, now = reader.drawn(), reader.reading.now

@@ -181,6 +181,16 @@ def test_review_follows_the_server_and_leaves_out_what_is_settled() -> None:
     assert reading.next_to_check() is None
 
 
+def test_what_most_needs_a_look_is_little_of_the_whole() -> None:
+    reading = Reading("image", LABELS)
+    reading.detected(answer(confidence=0.9))
+    assert set(reading.states()) == {"predicted"}
+    reading.detected(answer(confidence=0.1))
+    assert list(reading.states()).count("low") == 1
+    reading.confirm_all()
+    assert set(reading.states()) == {"confirmed"}
+
+
 def test_how_far_moved_is_from_where_the_model_first_saw_it() -> None:
     reading = read()
     reading.place("a", (3, 4, 0))
