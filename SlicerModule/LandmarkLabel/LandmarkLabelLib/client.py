@@ -15,7 +15,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 
@@ -364,7 +364,7 @@ def _file_name(response: requests.Response) -> str:
 
 def _path(name: str) -> str:
     """A name as a part of a path."""
-    return requests.utils.quote(name, safe="")
+    return quote(name, safe="")
 
 
 def image_id(path: Path) -> str:

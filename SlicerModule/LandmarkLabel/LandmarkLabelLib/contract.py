@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Position = tuple[float, float, float]
@@ -235,11 +235,8 @@ def _worklist_item(image: str, content: Mapping[str, Any]) -> WorklistItem:
         str(tag): _dict(_dict(label, "a label").get("info"), "what is known of a label")
         for tag, label in _dict(content.get("labels"), "labels").items()
     }
-    lease = info.get("lease") if isinstance(info.get("lease"), dict) else {}
-    reader = str(lease.get("reader") or lease.get("client_id") or "")
-    item = WorklistItem(image, UNLABELLED, labels, str(info.get("name", "")), reader)
-    status = item.newest or (LEASED if lease else UNLABELLED)
-    return WorklistItem(image, status, labels, item.file, reader)
+    item = WorklistItem(image, UNLABELLED, labels, str(info.get("name", "")))
+    return replace(item, status=item.newest or UNLABELLED)
 
 
 def _time(info: Mapping[str, Any]) -> float:
@@ -266,14 +263,15 @@ def read_answer(content: Any, labels: Sequence[str]) -> Answer:
     absent = [label for label in labels if label not in landmarks]
     if absent:
         raise nonsense(f"it lacks {len(absent)} of {len(labels)} landmarks, {absent[0]} first")
-    order = [label for label in entry.get("review_order") or [] if label in landmarks]
-    timings = entry.get("timings") if isinstance(entry.get("timings"), dict) else {}
+    order = [label for label in _optional_list(entry.get("review_order")) if label in labels]
+    timings = entry.get("timings")
+    seconds = [_number(each) for each in timings.values()] if isinstance(timings, dict) else []
     return Answer(
         landmarks,
         tuple(dict.fromkeys(order)),
-        tuple(_measurement(each) for each in entry.get("measurements") or [] if isinstance(each, dict)),
+        tuple(_measurement(each) for each in _optional_list(entry.get("measurements")) if isinstance(each, dict)),
         _dict(entry.get("model"), "its model"),
-        sum(value for value in timings.values() if isinstance(value, (int, float))),
+        sum(each for each in seconds if each is not None),
     )
 
 
@@ -292,7 +290,7 @@ def read_landmark(entry: Mapping[str, Any]) -> Landmark:
     return Landmark(
         label,
         None if position is None or status in (MISSING, UNDEFINED) else read_position(position, label),
-        float(confidence) if _is_number(confidence) else None,
+        _number(confidence),
         status,
         tuple(entry["pixel"]) if _are_numbers(entry.get("pixel"), 2) else None,
     )
@@ -313,7 +311,7 @@ def _measurement(entry: Mapping[str, Any]) -> Measurement:
     value, labels = entry.get("value"), entry.get("landmarks")
     return Measurement(
         str(entry.get("title") or entry.get("name", "")),
-        float(value) if _is_number(value) else None,
+        _number(value),
         str(entry.get("unit") or ""),
         tuple(map(str, labels)) if isinstance(labels, list) else (),
         entry.get("reliable") is not False,
@@ -344,9 +342,16 @@ def _count(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _number(value: Any) -> float | None:
+    """A finite number; None for anything else."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+        return None
+    return float(value)
 
 
 def _are_numbers(values: Any, count: int) -> bool:
-    return isinstance(values, list) and len(values) == count and all(map(_is_number, values))
+    return isinstance(values, list) and len(values) == count and all(_number(value) is not None for value in values)
+
+
+def _optional_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -79,7 +79,7 @@ def _point(entry: Mapping[str, Any], signs: Sequence[float]) -> Point:
     label, status, position = str(entry["label"]), entry.get("positionStatus"), entry.get("position")
     if status in (MISSING, UNDEFINED, "preview") or (status is None and not position):
         return Point(label, None, MISSING if status == MISSING else UNDEFINED)
-    x, y, z = (float(value) * sign for value, sign in zip(position, signs))
+    x, y, z = (float(value) * sign for value, sign in zip(entry["position"], signs))
     if not all(map(math.isfinite, (x, y, z))):
         raise ValueError(position)
     token = str(entry.get("description", "")).strip().lower()

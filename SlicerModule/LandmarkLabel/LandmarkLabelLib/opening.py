@@ -74,8 +74,8 @@ def with_label(opened: OpenImage, item: WorklistItem, client: Client, drafts: Dr
     if tag is None:
         return opened
     opened.reading.start_from(from_markups(client.label(opened.image, tag), labels))
-    history = item.labels[tag].get("history")
-    history = [entry for entry in history if isinstance(entry, dict)] if isinstance(history, list) else []
+    noted = item.labels[tag].get("history")
+    history = [entry for entry in noted if isinstance(entry, dict)] if isinstance(noted, list) else []
     return replace(opened, detected=True, history=history, note=f"{opened.image}: {_told(tag, history)}")
 
 

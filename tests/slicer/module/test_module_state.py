@@ -273,6 +273,12 @@ def test_a_right_answer_is_read() -> None:
     assert read.measurements[0].value == 82.5
 
 
+def test_what_can_be_done_without_may_be_anything() -> None:
+    """Of a server that is older or newer than this module."""
+    read = read_answer({**good(), "review_order": 5, "measurements": "none", "timings": [1], "more": {}}, LABELS)
+    assert (read.review_order, read.measurements, read.seconds) == ((), (), 0)
+
+
 @pytest.mark.parametrize(
     "change",
     [
