@@ -59,8 +59,9 @@ bench: $(VENV)/.ready
 	$(PY) -m pip install --quiet -r benchmarks/requirements.txt -c constraints.txt
 	$(PY) benchmarks/run_all.py --data $(DATA)
 
-docs: $(VENV)/.ready
+docs: $(VENV)/.ready $(SLICER_VENV)/.ready
 	$(PY) docs/make_pictures.py
+	PYTHONPATH=lib $(SLICER_PY) docs/slicer_pictures.py
 
 sample-data: $(VENV)/.ready
 	$(PY) sample_data/make.py data

@@ -1,0 +1,1 @@
+"""What the module LandmarkLabel is made of. Nothing here needs Qt; only ``imagescene`` and ``pointlist`` touch MRML."""

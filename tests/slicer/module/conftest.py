@@ -1,0 +1,62 @@
+"""Fixtures of the tests of the Slicer module.
+
+They lie in a folder of their own: 3D Slicer's package imports every file of every folder ``slicer`` on the path.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "SlicerModule" / "LandmarkLabel"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import requests
+from panel import Panel
+from servers_apart import SampleServer, prepare
+from trouble import Trouble
+
+IMAGES = ("cephalometric_0020", "cephalometric_0021", "cephalometric_0022", "oriented")
+
+
+@pytest.fixture(scope="session")
+def ceph_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SampleServer]:
+    """A running server over the sample cephalograms."""
+    server = prepare(tmp_path_factory.mktemp("ceph") / "s", "cephalometric_19")
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def trouble(ceph_server: SampleServer) -> Iterator[Trouble]:
+    """A way to the server that the test may put into disorder; nobody has looked at IMAGES.
+
+    Its address is new, so that whoever is connected through it knows nothing of earlier tests.
+    """
+    for image in IMAGES:
+        for tag in ("draft", "final"):
+            requests.delete(f"{ceph_server.address}/datastore/label", params={"id": image, "tag": tag}, timeout=30)
+    proxy = Trouble(ceph_server.address)
+    yield proxy
+    proxy.vanish()
+
+
+@pytest.fixture(scope="session")
+def shared_panel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Panel]:
+    """One panel for all tests: a slice view takes its time to make."""
+    made = Panel(tmp_path_factory.mktemp("panel"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def reading(shared_panel: Panel, trouble: Trouble) -> Panel:
+    """The first of IMAGES is open."""
+    shared_panel.connect(trouble.address)
+    shared_panel.open(IMAGES[0])
+    return shared_panel

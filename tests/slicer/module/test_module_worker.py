@@ -1,0 +1,146 @@
+"""Work off the main thread, and drafts on the disk."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from waiting import wait_until
+
+from LandmarkLabelLib.contract import ServerError
+from LandmarkLabelLib.drafts import Draft, DraftStore
+from LandmarkLabelLib.worker import Worker
+
+SERVER = "http://127.0.0.1:8000"
+
+
+@pytest.fixture
+def worker():  # type: ignore[no-untyped-def]
+    made = Worker("test")
+    yield made
+    made.stop()
+
+
+def test_work_is_done_elsewhere_and_handed_over_here(worker: Worker) -> None:
+    threads: list[int] = []
+    worker.submit(threading.get_ident, lambda there: threads.extend([there, threading.get_ident()]))
+    wait_until(worker.poll, lambda: threads)
+    assert threads[0] != threading.get_ident()
+    assert threads[1] == threading.get_ident()
+    assert not worker.busy
+
+
+def test_of_one_key_only_the_newest_is_handed_over_and_what_waited_is_not_even_done(worker: Worker) -> None:
+    gate, done, handed = threading.Event(), [], []
+
+    def job(number: int) -> int:
+        gate.wait(10)
+        done.append(number)
+        return number
+
+    for number in range(5):
+        worker.submit(lambda number=number: job(number), handed.append, key="refine")
+        time.sleep(0.02)  # the first is under way by now
+    assert worker.waits_for("refine")
+    gate.set()
+    wait_until(worker.poll, lambda: not worker.busy)
+    assert handed == [4]
+    assert done == [0, 4]
+    assert not worker.waits_for("refine")
+
+
+def test_what_is_cancelled_is_not_handed_over(worker: Worker) -> None:
+    gate, handed = threading.Event(), []
+    worker.submit(lambda: gate.wait(10), handed.append, handed.append, key="x")
+    worker.cancel("x")
+    gate.set()
+    wait_until(worker.poll, lambda: not worker.busy)
+    assert handed == []
+
+
+def test_failures_are_handed_over_as_sentences_and_the_thread_lives_on(worker: Worker) -> None:
+    problems: list[ServerError] = []
+    expected = ServerError("refused", "Nothing answers.")
+
+    def fail(problem: Exception) -> None:
+        raise problem
+
+    worker.submit(lambda: fail(expected), None, problems.append)
+    worker.submit(lambda: fail(ZeroDivisionError("by zero")), None, problems.append)
+    worker.submit(lambda: 1, lambda _: fail(ValueError("in the hand-over")))
+    handed: list[int] = []
+    worker.submit(lambda: 2, handed.append)
+    wait_until(worker.poll, lambda: handed)
+    assert problems[0] is expected
+    assert "ZeroDivisionError" in problems[1].sentence
+
+
+def test_finish_does_what_is_queued_and_stop_does_not() -> None:
+    done: list[int] = []
+    worker = Worker("finish")
+    for number in range(3):
+        worker.submit(lambda number=number: done.append(number))
+    assert worker.finish(10)
+    assert done == [0, 1, 2]
+    gate, stopped = threading.Event(), Worker("stop")
+    stopped.submit(lambda: gate.wait(10))
+    stopped.submit(lambda: done.append(9))
+    stopped.stop()
+    gate.set()
+    stopped.stop(10)
+    assert done == [0, 1, 2]
+
+
+# Drafts -------------------------------------------------------------------------------------------------------
+
+
+def draft(image: str = "image", **values) -> Draft:  # type: ignore[no-untyped-def]
+    return Draft(**{"server": SERVER, "image": image, "protocol": "p", "reading": {"points": []}, **values})
+
+
+def test_a_draft_comes_back_as_it_was(tmp_path: Path) -> None:
+    store, saved = DraftStore(tmp_path / "made" / "when needed"), draft(info={"reader": "Ü"}, wanted="final")
+    assert store.of_server(SERVER) == []
+    store.save(saved)
+    assert DraftStore(store.folder).load(SERVER, "image") == saved
+    assert store.load("http://other", "image") is None
+    store.remove(SERVER, "image")
+    store.remove(SERVER, "image")
+    assert store.load(SERVER, "image") is None
+
+
+def test_images_and_servers_have_files_of_their_own(tmp_path: Path) -> None:
+    store = DraftStore(tmp_path)
+    names = ["a b", "a_b", "ä b", "../a", "a" * 190, "a" * 189 + "b"]
+    for order, name in enumerate(names):
+        store.save(draft(name, saved=float(order)))
+    store.save(draft("a b", server="http://other", saved=99.0))
+    assert [each.image for each in store.of_server(SERVER)] == names
+    assert all(path.parent == tmp_path for path in tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"format": 99}', b'{"format": 1, "server": "x"}', b"\xff\xfe", b'{"format": 1}']
+)
+def test_a_damaged_draft_stops_nothing_and_is_not_deleted(tmp_path: Path, content: bytes) -> None:
+    store = DraftStore(tmp_path)
+    store.save(draft("good"))
+    store.save(draft("bad"))
+    path = store.path(SERVER, "bad")
+    path.write_bytes(content)
+    assert [each.image for each in store.of_server(SERVER)] == ["good"]
+    assert store.load(SERVER, "bad") is None
+    assert path.with_suffix(".damaged").read_bytes() == content
+
+
+def test_half_a_write_leaves_the_draft_before(tmp_path: Path) -> None:
+    store = DraftStore(tmp_path)
+    store.save(draft(info={"number": 1}))
+    with pytest.raises(ValueError, match="JSON"):
+        store.save(draft(info={"number": float("nan")}))
+    loaded = store.load(SERVER, "image")
+    assert loaded is not None and loaded.info == {"number": 1}
+    assert [json.loads(path.read_text())["image"] for path in tmp_path.iterdir()] == ["image"]
