@@ -7,6 +7,8 @@ Settings, as MONAI Label's ``--conf NAME VALUE``:
 - ``experiment``: what the train task ``farnet`` runs by default; itself by default ``farnet_light``.
 - ``interactive_experiment``: what the train task ``interactive`` runs by default; ``interactive_light``.
 - ``segmentation_experiment``: what the train task ``denseseg`` runs by default; ``denseseg_light``.
+- ``index``: URL of a PostgreSQL that holds the label store's index, for several servers on one studies folder. The
+  environment's ``LANDMARKLABEL_INDEX`` does not show its password to who lists processes. By default a file.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 _TEMPORARY = re.compile(r"tmp[a-z0-9_]{8}(\.|$)")  # how Python's tempfile names files
 _SETTINGS = (
-    "protocol", "models", "experiment", "interactive_experiment", "segmentation_experiment", "server_mode",
+    "protocol", "models", "experiment", "interactive_experiment", "segmentation_experiment", "index", "server_mode",
 )  # fmt: skip
 
 
@@ -96,7 +98,8 @@ class LandmarkApp(MONAILabelApp):
         }
 
     def init_datastore(self) -> Datastore:
-        return LandmarkDatastore(self.studies, self.protocol, auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD)
+        index = self.conf.get("index") or os.environ.get("LANDMARKLABEL_INDEX", "")
+        return LandmarkDatastore(self.studies, self.protocol, settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD, index)
 
     def init_infers(self) -> dict[str, InferTask]:
         landmarks, refining, segmenting = (self._published[task] for task in ("landmarks", "refine", "segmentation"))

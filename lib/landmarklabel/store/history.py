@@ -179,6 +179,10 @@ class History:
             self.folder.mkdir(exist_ok=True)
         atomic_write(path, json.dumps(info).encode(), f"what is known of {self.folder.name}")
 
+    def forget_image(self) -> None:
+        """Take back what is noted of the image."""
+        (self.folder / f"{IMAGE}.json").unlink(missing_ok=True)
+
 
 def digest(data: bytes) -> str:
     """Hex SHA-256."""

@@ -48,14 +48,19 @@ class ImageWriter(StoreWriter):
             self._scanner.finish_deletion(name)
             noted = {**info, "ts": int(time.time()), "name": target.name}
             row = {"id": name, "suffix": suffix, "info": json.dumps(noted)}
+            history, done = self._history(name), False
             try:
                 shutil.copyfile(source, part)
                 durable.sync([part])
-                self._history(name).note_image(noted)
+                history.note_image(noted)
                 with self._changing(name, [""], lambda index: _put_image(index, name, row)):
                     part.replace(target)
-            finally:
-                part.unlink(missing_ok=True)
+                    done = True
+            except BaseException:
+                if not done:
+                    part.unlink(missing_ok=True)
+                    history.forget_image()
+                raise
 
     def remove_image(self, name: str, user: str = "") -> None:
         """Delete an image and its labels; :meth:`undelete_image` brings them back.

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, LandmarkLabelError
-from ..files import storage_errors, sync_folder
+from ..files import atomic_write, storage_errors, sync_folder
 from ..io.layouts.common import image_id
 from ..io.layouts.studies import (
     LABEL_SUFFIX,
@@ -135,6 +135,12 @@ def _identity(file: Path) -> Identity:
             f"{file}: damaged ({problem}); expected the description of the label store. Put it back from a backup, or "
             "move it away: images, labels and histories stay"
         ) from None
+
+
+def rewrite(root: Path, identity: Identity) -> Identity:
+    """Let a store say that of itself."""
+    atomic_write(root / ".landmarklabel" / "store.json", json.dumps(asdict(identity), indent=1).encode())
+    return identity
 
 
 def split_image(file: str) -> tuple[str, str]:

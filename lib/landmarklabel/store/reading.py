@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, delete, func, insert, select
 from ..errors import ConfigError, NotFoundError
 from .history import History
 from .index import IMAGES, LABELS, STATE, Index, bump
-from .layout import open_layout
+from .layout import open_layout, rewrite
 from .scanning import Found, Scanner, stamp_of
 from .versions import Action, Version, noted, time_of
 
@@ -67,6 +67,11 @@ class StoreReader:
     def close(self) -> None:
         """Give the index's connections back."""
         self.index.close()
+
+    def describe(self, **texts: Any) -> None:
+        """Change the name or the description of the data set."""
+        with self._locked():
+            self.identity = rewrite(self.root, replace(self.identity, **texts))
 
     # The folders --------------------------------------------------------------------------------------------
 
