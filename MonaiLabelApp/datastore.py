@@ -11,6 +11,7 @@ import logging
 import tempfile
 import threading
 import time
+import weakref
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from landmarklabel.io.headers import read_geometry
 from landmarklabel.io.images import SUFFIXES_OF_FORMAT, sniff
 from landmarklabel.protocol import Protocol
 from landmarklabel.store import ConflictError, LabelStore, require_safe, split_image
+from landmarklabel.store.stock import as_stock_index
 
 __all__ = ["ConflictError", "LandmarkDatastore", "checked_info", "require_safe"]
 
@@ -52,17 +54,7 @@ class LandmarkDatastore(Datastore):
         self._derived: tuple[int, dict[str, dict[str, tuple[float, float]]]] = (-1, {})
         self._mutex = threading.Lock()
         if auto_reload:
-            threading.Thread(target=self._watch, daemon=True, name="files by hand").start()
-
-    def _watch(self) -> None:
-        """Notice files that come and go by hand. Whatever goes wrong, the next time is another one."""
-        while True:
-            began = time.monotonic()
-            try:
-                self.store.notice()
-            except Exception:
-                logger.exception("the studies folder could not be looked through")
-            time.sleep(max(LOOK_S, (time.monotonic() - began) / LOOK_SHARE))
+            threading.Thread(target=_watch, args=[weakref.ref(self.store)], daemon=True, name="files by hand").start()
 
     # Reading ------------------------------------------------------------------------------------------------
 
@@ -182,16 +174,7 @@ class LandmarkDatastore(Datastore):
 
     def json(self) -> dict[str, Any]:
         """All that is known, as MONAI Label's own index has it."""
-        identity = self.store.identity
-        described = {key: getattr(identity, key) for key in ("name", "description", "images_dir", "labels_dir")}
-        objects = {
-            name: {
-                "image": {"ext": suffix, "info": info},
-                "labels": {tag: {"ext": label.suffix, "info": label.info} for tag, label in labels.items()},
-            }
-            for name, suffix, info, labels in self.store.everything()
-        }
-        return {**described, "objects": objects}
+        return as_stock_index(self.store)
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
         """A ZIP file of images and final labels.
@@ -236,13 +219,13 @@ class LandmarkDatastore(Datastore):
         self.store.add_image(name, suffix, source, checked_info(image_info))
         return name
 
-    def remove_image(self, image_id: str) -> None:
+    def remove_image(self, image_id: str, user: str = "") -> None:
         """Delete an image and its labels; ``store.undelete_image`` brings them back.
 
         Raises:
             NotFoundError: there is no such image.
         """
-        self.store.remove_image(image_id)
+        self.store.remove_image(image_id, user)
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """Check a label against its image and the protocol, and store it: a label image under the tag of those.
@@ -283,13 +266,28 @@ class LandmarkDatastore(Datastore):
         """Add to what is known of a label."""
         self.store.note_label(label_id, _text(label_tag), checked_info(info))
 
-    def remove_label(self, label_id: str, label_tag: str) -> None:
+    def remove_label(self, label_id: str, label_tag: str, user: str = "") -> None:
         """Delete a label; ``store.undelete`` brings it back.
 
         Raises:
             NotFoundError: there is no such label.
         """
-        self.store.remove_label(label_id, _text(label_tag))
+        self.store.remove_label(label_id, _text(label_tag), user)
+
+
+def _watch(reference: weakref.ref[LabelStore]) -> None:
+    """Notice files that come and go by hand, for as long as somebody has the store.
+
+    Whatever goes wrong, the next time is another one.
+    """
+    while (store := reference()) is not None:
+        began = time.monotonic()
+        try:
+            store.notice()
+        except Exception:
+            logger.exception("the studies folder could not be looked through")
+        del store
+        time.sleep(max(LOOK_S, (time.monotonic() - began) / LOOK_SHARE))
 
 
 def _text(tag: Any) -> str:

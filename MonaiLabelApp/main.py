@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ import landmarklabel
 from activelearning.strategies import First, Random
 from datastore import LandmarkDatastore
 from gateway import in_server, install_error_answers
+from history import history_routes
 from infers.landmarks import LandmarksTask
 from infers.refine import RefineTask
 from infers.segmentation import SegmentationTask
@@ -77,6 +79,7 @@ class LandmarkApp(MONAILabelApp):
             problem_text = model.problem()
             logger.info("%s: %s", task, problem_text or f"model {model.predictor()[1].version}")
         if in_server():
+            sys.modules["monailabel.app"].app.include_router(history_routes())
             self._segmentation.prepare()
 
     def _read_settings(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:

@@ -48,7 +48,7 @@ class ImageWriter(StoreWriter):
             self._scanner.finish_deletion(name)
             noted = {**info, "ts": int(time.time()), "name": target.name}
             row = {"id": name, "suffix": suffix, "info": json.dumps(noted)}
-            history, done = self._history(name), False
+            history, done = self.history_of(name), False
             try:
                 shutil.copyfile(source, part)
                 durable.sync([part])
@@ -69,7 +69,7 @@ class ImageWriter(StoreWriter):
             NotFoundError: there is no such image.
         """
         with self._locked():
-            file, history = self.image_file(name), self._history(name)
+            file, history = self.image_file(name), self.history_of(name)
             labels = {tag: self._as_it_is(name, tag) for tag in self.labels(name)}
             versions = {tag: label.version for tag, label in labels.items() if label is not None}
             number = max([*history.deleted_images(), history.next_number(IMAGE) - 1]) + 1
@@ -98,7 +98,7 @@ class ImageWriter(StoreWriter):
             ConflictError: there is an image of that id.
         """
         with self._locked():
-            history = self._history(name)
+            history = self.history_of(name)
             if self.has_image(name):
                 raise ConflictError(f"there is an image '{name}' in these studies; delete it first")
             aside = history.deleted_image()
@@ -134,7 +134,7 @@ class ImageWriter(StoreWriter):
             NotFoundError: there is no such image.
         """
         with self._locked():
-            before, history = self.image_info(name), self._history(name)
+            before, history = self.image_info(name), self.history_of(name)
             merged = {**before, **info}
             history.note_image(merged)
             try:

@@ -255,7 +255,7 @@ class StoreReader:
             NotFoundError: there is no such image, or it never had a label of that tag.
         """
         self.image_file(name)
-        history = self._history(name)
+        history = self.history_of(name)
         images = len(history.deleted_images())
         versions = [version for version in history.versions(tag) if version.images == images]
         current = None
@@ -280,11 +280,12 @@ class StoreReader:
         version = next((each for each in versions if each.number == number), None)
         if version is not None and not version.sha256 and version.has_content:
             return self.label_file(name, tag).read_bytes(), version.suffix
-        history = self._history(name)
+        history = self.history_of(name)
         version = version or history.version(tag, number)
         return history.content(tag, version), version.suffix
 
-    def _history(self, name: str) -> History:
+    def history_of(self, name: str) -> History:
+        """The files of an image's versions."""
         return History(self.layout.history / name)
 
 

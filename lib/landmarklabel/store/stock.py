@@ -6,9 +6,12 @@ import json
 import logging
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..files import atomic_write
+
+if TYPE_CHECKING:
+    from .reading import StoreReader
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +79,21 @@ def _leaves(folder: str) -> bool:
     return path.is_absolute() or ".." in path.parts
 
 
-def write_stock_index(root: Path, content: dict[str, Any]) -> Path:
-    """Write the index for MONAI Label without this project's app. Returns its path."""
-    path = root / STOCK_INDEX
-    atomic_write(path, json.dumps(content, indent=2).encode(), "MONAI Label's index")
+def as_stock_index(store: StoreReader) -> dict[str, Any]:
+    """All that a store knows, as MONAI Label's own index has it."""
+    described = {key: getattr(store.identity, key) for key in ("name", "description", "images_dir", "labels_dir")}
+    objects = {
+        name: {
+            "image": {"ext": suffix, "info": info},
+            "labels": {tag: {"ext": label.suffix, "info": label.info} for tag, label in labels.items()},
+        }
+        for name, suffix, info, labels in store.everything()
+    }
+    return {**described, "objects": objects}
+
+
+def export_stock_index(store: StoreReader) -> Path:
+    """Write MONAI Label's own index, for a server without this project's app. Returns its path."""
+    path = store.root / STOCK_INDEX
+    atomic_write(path, json.dumps(as_stock_index(store), indent=2).encode(), "MONAI Label's index")
     return path

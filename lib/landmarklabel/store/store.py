@@ -59,7 +59,7 @@ class LabelStore(ImageWriter):
             if tag in _FINAL_TAGS:
                 self._end_draft(name, tag.replace(FINAL, DRAFT, 1), version.user)
             elif tag in _DRAFT_TAGS:
-                self._history(name).prune(tag, DRAFTS)
+                self.history_of(name).prune(tag, DRAFTS)
         return version
 
     def _end_draft(self, name: str, tag: str, user: str) -> None:
@@ -88,7 +88,7 @@ class LabelStore(ImageWriter):
         with self._locked():
             self.image_file(name)
             self._as_it_is(name, tag)
-            history = self._history(name)
+            history = self.history_of(name)
             version = history.version(tag, number)
             if version.images != len(history.deleted_images()):
                 raise ConflictError(f"version {number} of '{tag}' belongs to an image '{name}' that was deleted")
@@ -108,7 +108,7 @@ class LabelStore(ImageWriter):
             self.image_file(name)
             if self._look_again(name, tag) is not None:
                 raise ConflictError(f"the image '{name}' has a label '{tag}'; restore one of its versions instead")
-            versions = self.history(name, tag)[0] if self._history(name).numbers().get(tag) else []
+            versions = self.history(name, tag)[0] if self.history_of(name).numbers().get(tag) else []
             last = next((version for version in reversed(versions) if version.has_content), None)
             if last is None:
                 raise NotFoundError(f"no label '{tag}' of the image '{name}' has been deleted")
@@ -122,7 +122,7 @@ class LabelStore(ImageWriter):
         """
         with self._locked():
             self.label(name, tag)
-            label, history = self._as_it_is(name, tag), self._history(name)
+            label, history = self._as_it_is(name, tag), self.history_of(name)
             assert label is not None
             assert label.version is not None
             before, merged = history.version(tag, label.version), {**label.info, **info}

@@ -79,7 +79,7 @@ class StoreWriter(StoreReader):
         restored: int | None = None,
     ) -> Version:  # fmt: skip
         """Let this be the label, as a new version."""
-        target, history, done = self.layout.label(name, tag, suffix), self._history(name), False
+        target, history, done = self.layout.label(name, tag, suffix), self.history_of(name), False
         part = target.with_name(f".{target.name}{SAVING}")
         with storage_errors(target, f"the label of {name}"):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ class StoreWriter(StoreReader):
 
     def _bury(self, name: str, tag: str, action: Action, user: str) -> None:
         """Take a label away, and leave a tombstone."""
-        history, old, done = self._history(name), self._as_it_is(name, tag), False
+        history, old, done = self.history_of(name), self._as_it_is(name, tag), False
         if old is None:
             return
         tombstone = Version(
@@ -133,7 +133,7 @@ class StoreWriter(StoreReader):
         label = self._look_again(name, tag)
         if label is None or label.version is not None:
             return label
-        history, data = self._history(name), self._file(label).read_bytes()
+        history, data = self.history_of(name), self._file(label).read_bytes()
         images = len(history.deleted_images())
         version = found_by_hand(label, history.next_number(tag), images, digest(data))
         with storage_errors(history.path(tag, version), f"the label of {name}"):
