@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from sqlalchemy import (
     Engine,
     Integer,
     MetaData,
+    Select,
     String,
     Table,
     Text,
@@ -260,9 +261,18 @@ class Index:
             return int(connection.execute(select(STATE.c.number).where(STATE.c.key == "revision")).scalar() or 0)
 
 
+_BUMP = update(STATE).where(STATE.c.key == "revision").values(number=STATE.c.number + 1)
+
+
 def bump(connection: Connection) -> None:
     """Note that something has changed."""
-    connection.execute(update(STATE).where(STATE.c.key == "revision").values(number=STATE.c.number + 1))
+    connection.execute(_BUMP)
+
+
+def rows(connection: Connection, query: Select[Any], **values: Any) -> Sequence[tuple[Any, ...]]:
+    """What a query finds, as plain tuples: of tens of thousands, SQLAlchemy's own rows would take most of the time."""
+    cursor = connection.execute(query, values).cursor
+    return [] if cursor is None else cursor.fetchall()
 
 
 def _url(given: str) -> URL:

@@ -161,11 +161,13 @@ def suffixes_of_tag(tag: str) -> tuple[str, ...]:
 
 def storable(name: str) -> bool:
     """Whether a file or folder that was put by hand has a name that counts: neither hidden nor in no known letters."""
+    if name.isascii():
+        return not name.startswith(".")
     try:
         name.encode()
     except UnicodeEncodeError:
         return False
-    return not name.startswith(".")
+    return True
 
 
 def require_safe(name: str, what: str) -> str:

@@ -9,14 +9,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, select
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select
 
 from ..errors import ConfigError, NotFoundError
 from .history import History
-from .index import IMAGES, LABELS, STATE, Index, bump
+from .index import IMAGES, LABELS, STATE, Index, bump, rows
 from .layout import open_layout, rewrite
 from .scanning import Found, Scanner, stamp_of
 from .versions import Action, Version, noted, time_of
+
+# Made once: to put a statement together takes as long as to run it.
+_LABEL = select(
+    LABELS.c.image, LABELS.c.tag, LABELS.c.suffix, LABELS.c.version, LABELS.c.mtime_ns, LABELS.c.size, LABELS.c.info
+)
+_ONE_LABEL = _LABEL.where(LABELS.c.image == bindparam("name"), LABELS.c.tag == bindparam("tag"))
+_NO_LABEL = delete(LABELS).where(LABELS.c.image == bindparam("of_image"), LABELS.c.tag == bindparam("of_tag"))
+_NEW_LABEL = insert(LABELS)
+_SUFFIX = select(IMAGES.c.suffix).where(IMAGES.c.id == bindparam("name"))
+_REVISION = select(STATE.c.number).where(STATE.c.key == "revision")
 
 
 @dataclass(frozen=True)
@@ -116,7 +126,7 @@ class StoreReader:
     def revision(self) -> int:
         """Another once an image or a label has changed."""
         with self._reading() as connection:
-            return int(connection.execute(select(STATE.c.number).where(STATE.c.key == "revision")).scalar_one())
+            return int(connection.execute(_REVISION).scalar_one())
 
     def images(self) -> list[str]:
         """The ids of all images, in order."""
@@ -124,7 +134,7 @@ class StoreReader:
 
     def has_image(self, name: str) -> bool:
         with self._reading() as connection:
-            return connection.execute(select(IMAGES.c.id).where(IMAGES.c.id == name)).first() is not None
+            return connection.execute(_SUFFIX, {"name": name}).first() is not None
 
     def image_file(self, name: str) -> Path:
         """The file of an image.
@@ -133,7 +143,7 @@ class StoreReader:
             NotFoundError: there is none of that id.
         """
         with self._reading() as connection:
-            suffix = connection.execute(select(IMAGES.c.suffix).where(IMAGES.c.id == name)).scalar()
+            suffix = connection.execute(_SUFFIX, {"name": name}).scalar()
             path = None if suffix is None else self.layout.image(name, suffix)
             if path is not None and path.is_file():
                 return path
@@ -159,12 +169,12 @@ class StoreReader:
 
     def unlabelled(self, tag: str = "final", limit: int | None = None) -> list[str]:
         """The images that have none of that tag, in order."""
-        labelled = select(LABELS.c.image).where(LABELS.c.tag == tag)
-        return self._names(select(IMAGES.c.id).where(IMAGES.c.id.not_in(labelled)).order_by(IMAGES.c.id).limit(limit))
+        labelled = select(LABELS.c.image).where(LABELS.c.image == IMAGES.c.id, LABELS.c.tag == tag).exists()
+        return self._names(select(IMAGES.c.id).where(~labelled).order_by(IMAGES.c.id).limit(limit))
 
     def _names(self, query: Select[Any]) -> list[str]:
         with self._reading() as connection:
-            return [name for (name,) in connection.execute(query)]
+            return [name for (name,) in rows(connection, query)]
 
     def counts(self) -> tuple[int, dict[str, int]]:
         """How many images there are, and how many labels of each tag."""
@@ -178,7 +188,7 @@ class StoreReader:
     def labels(self, name: str) -> dict[str, Label]:
         """The labels of an image by their tags; none of an image that is not there."""
         with self._reading() as connection:
-            found = connection.execute(select(LABELS).where(LABELS.c.image == name)).all()
+            found = rows(connection, _LABEL.where(LABELS.c.image == bindparam("name")), name=name)
         return {label.tag: label for label in map(_label, found)}
 
     def label(self, name: str, tag: str) -> Label:
@@ -209,14 +219,14 @@ class StoreReader:
         """The files of all labels of a tag by their images, in order, as the index has them."""
         query = select(LABELS.c.image, LABELS.c.suffix).where(LABELS.c.tag == tag).order_by(LABELS.c.image)
         with self._reading() as connection:
-            return {name: self.layout.label(name, tag, suffix) for name, suffix in connection.execute(query)}
+            return {name: self.layout.label(name, tag, suffix) for name, suffix in rows(connection, query)}
 
     def everything(self) -> Iterator[tuple[str, str, dict[str, Any], dict[str, Label]]]:
         """Every image in order: its id, its file's ending, what is noted of it, and its labels by their tags."""
         with self._reading() as connection:
-            images = connection.execute(select(IMAGES).order_by(IMAGES.c.id)).all()
+            images = rows(connection, select(IMAGES.c.id, IMAGES.c.suffix, IMAGES.c.info).order_by(IMAGES.c.id))
             labels: dict[str, dict[str, Label]] = {}
-            for label in map(_label, connection.execute(select(LABELS).order_by(LABELS.c.image, LABELS.c.tag))):
+            for label in map(_label, rows(connection, _LABEL.order_by(LABELS.c.image, LABELS.c.tag))):
                 labels.setdefault(label.image, {})[label.tag] = label
         for name, suffix, info in images:
             yield name, suffix, json.loads(info), labels.get(name, {})
@@ -227,8 +237,8 @@ class StoreReader:
     def _label(self, name: str, tag: str) -> Label | None:
         """What the index says of a label."""
         with self._reading() as connection:
-            row = connection.execute(select(LABELS).where(LABELS.c.image == name, LABELS.c.tag == tag)).first()
-        return None if row is None else _label(row)
+            found = rows(connection, _ONE_LABEL, name=name, tag=tag)
+        return _label(found[0]) if found else None
 
     def _look_again(self, name: str, tag: str) -> Label | None:
         """A label as its file is now; the index is told where that is not what it says. The lock is held."""
@@ -300,10 +310,11 @@ def found_by_hand(label: Label, number: int, images: int, sha256: str = "") -> V
 
 def put_row(connection: Connection, name: str, tag: str, row: dict[str, Any] | None) -> None:
     """Let the index say that of a label; None: that it is gone."""
-    connection.execute(delete(LABELS).where(LABELS.c.image == name, LABELS.c.tag == tag))
+    connection.execute(_NO_LABEL, {"of_image": name, "of_tag": tag})
     if row is not None:
-        connection.execute(insert(LABELS), [row])
+        connection.execute(_NEW_LABEL, row)
 
 
-def _label(row: Any) -> Label:
-    return Label(row.image, row.tag, row.suffix, row.version, (row.mtime_ns, row.size), json.loads(row.info))
+def _label(row: tuple[Any, ...]) -> Label:
+    image, tag, suffix, version, mtime_ns, size, info = row
+    return Label(image, tag, suffix, version, (mtime_ns, size), json.loads(info))

@@ -15,9 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from ..files import storage_errors
-from ..io.layouts.common import image_id
 from .history import History, digest
-from .index import FOLDERS, IMAGES, LABELS, Index, bump
+from .index import FOLDERS, IMAGES, LABELS, Index, bump, rows
 from .layout import Layout, split_image, storable, suffix_of_tag, suffixes_of_tag
 from .stock import StockIndex
 
@@ -57,7 +56,7 @@ class Scanner:
     def changed(self) -> set[str]:
         """Folders in which something came or went since they were looked through: tags, and "" for the images."""
         with self._index.reading() as connection:
-            noted = dict(connection.execute(select(FOLDERS.c.name, FOLDERS.c.mtime_ns)).tuples().all())
+            noted = dict(rows(connection, select(FOLDERS.c.name, FOLDERS.c.mtime_ns)))
         there = {name: mtime_ns(self._layout.folder(name)) for name in ("", *self._layout.tags())}
         return {name for name in noted.keys() | there.keys() if noted.get(name) != there.get(name)}
 
@@ -79,21 +78,19 @@ class Scanner:
     def _scan_images(self, connection: Connection) -> set[str] | None:
         """Returns the ids that are new; None if nothing has changed."""
         noticed = _now_looked(self._layout.images)
-        with os.scandir(self._layout.images) as entries:
-            names = sorted(entry.name for entry in entries if _is_image(entry))
-        there = dict(map(split_image, names))
-        known = dict(connection.execute(select(IMAGES.c.id, IMAGES.c.suffix)).tuples().all())
+        known: dict[str, str] = dict(rows(connection, select(IMAGES.c.id, IMAGES.c.suffix)))
+        there = _images_in(self._layout.images, {f"{name}{suffix}": (name, suffix) for name, suffix in known.items()})
         gone = [name for name, suffix in known.items() if there.get(name) != suffix]
         came = {name: suffix for name, suffix in there.items() if known.get(name) != suffix}
         _forget(connection, IMAGES.c.id, gone)
         _forget(connection, LABELS.c.image, [name for name in gone if name not in there])
         histories = self._histories() if came else set()
-        rows = [
+        new = [
             {"id": name, "suffix": suffix, "info": json.dumps(self._image_info(name, suffix, name in histories))}
             for name, suffix in came.items()
         ]
-        if rows:
-            connection.execute(insert(IMAGES), rows)
+        if new:
+            connection.execute(insert(IMAGES), new)
         _note_folder(connection, "", noticed)
         return set(came) if came or gone else None
 
@@ -118,7 +115,7 @@ class Scanner:
         columns = (LABELS.c.image, LABELS.c.suffix, LABELS.c.mtime_ns, LABELS.c.size)
         known = {
             name: Found(suffix, mtime, size)
-            for name, suffix, mtime, size in connection.execute(select(*columns).where(LABELS.c.tag == tag)).all()
+            for name, suffix, mtime, size in rows(connection, select(*columns).where(LABELS.c.tag == tag))
         }
         for name in there.keys() - images:
             if not self._was_deleted(name, tag, there[name][0]):
@@ -128,12 +125,12 @@ class Scanner:
         changed = {name: found for name, found in now.items() if known.get(name) != found}
         _forget(connection, LABELS.c.image, [*gone, *(changed.keys() & known.keys())], tag)
         histories = self._histories() if changed else set()
-        rows = []
+        new = []
         for name, found in changed.items():
             with suppress(FileNotFoundError):  # gone again: its folder has changed, and is looked through once more
-                rows.append(self.row(name, tag, found, name in histories))
-        if rows:
-            connection.execute(insert(LABELS), rows)
+                new.append(self.row(name, tag, found, name in histories))
+        if new:
+            connection.execute(insert(LABELS), new)
         _note_folder(connection, tag, noticed)
         return bool(gone or changed)
 
@@ -211,8 +208,20 @@ def _note_folder(connection: Connection, name: str, noticed: int | None) -> None
         connection.execute(insert(FOLDERS), [{"name": name, "mtime_ns": noticed}])
 
 
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    return storable(entry.name) and image_id(entry.name) != entry.name and entry.is_file()
+def _images_in(folder: Path, known: dict[str, tuple[str, str]]) -> dict[str, str]:
+    """Ids and endings of the images there; of two files of one id the last one counts.
+
+    Args:
+        known: id and ending of files that have been seen before.
+    """
+    there = {}
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if storable(entry.name) and entry.is_file())
+    for file in names:
+        name, suffix = known.get(file) or split_image(file)
+        if suffix:
+            there[name] = suffix
+    return there
 
 
 def _labels_in(folder: Path, suffix_of: Callable[[str], str]) -> dict[str, list[Found]]:
@@ -237,13 +246,13 @@ def _chosen(files: list[Found], known: Found | None) -> Found:
 
 
 def _ids(connection: Connection) -> list[str]:
-    return [name for (name,) in connection.execute(select(IMAGES.c.id)).all()]
+    return [name for (name,) in rows(connection, select(IMAGES.c.id))]
 
 
 def _forget(connection: Connection, column: Any, names: Iterable[str], tag: str | None = None) -> None:
     statement = delete(column.table).where(column == bindparam("gone"))
     if tag is not None:
         statement = statement.where(LABELS.c.tag == tag)
-    rows = [{"gone": name} for name in names]
-    if rows:
-        connection.execute(statement, rows)
+    gone = [{"gone": name} for name in names]
+    if gone:
+        connection.execute(statement, gone)

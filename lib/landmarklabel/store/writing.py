@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from ..errors import LandmarkLabelError
 from ..files import storage_errors
@@ -25,6 +25,11 @@ from .scanning import SAVING, mtime_ns
 from .versions import Action, Version, noted, now
 
 logger = logging.getLogger(__name__)
+
+
+_FOLDER = select(FOLDERS.c.mtime_ns).where(FOLDERS.c.name == bindparam("tag"))
+_NEW_FOLDER = insert(FOLDERS).values(name=bindparam("tag"), mtime_ns=bindparam("time"))
+_SET_FOLDER = update(FOLDERS).where(FOLDERS.c.name == bindparam("tag")).values(mtime_ns=bindparam("time"))
 
 
 class ConflictError(LandmarkLabelError):
@@ -58,12 +63,10 @@ class StoreWriter(StoreReader):
         """Returns the folders in which nothing has changed that the index does not know."""
         there = {tag: mtime_ns(self.layout.folder(tag)) for tag in tags}
         with self.index.writing() as connection:
-            query = select(FOLDERS).where(FOLDERS.c.name.in_(tags))
-            known = dict(connection.execute(query).tuples().all())
+            known = {tag: connection.execute(_FOLDER, {"tag": tag}).scalar() for tag in tags}
             tell(connection)
-            connection.execute(update(FOLDERS).where(FOLDERS.c.name.in_(tags)).values(mtime_ns=0))
-            if new := [{"name": tag, "mtime_ns": 0} for tag in tags if tag not in known]:
-                connection.execute(insert(FOLDERS), new)
+            for tag, time in known.items():
+                connection.execute(_NEW_FOLDER if time is None else _SET_FOLDER, {"tag": tag, "time": 0})
             bump(connection)
         return [tag for tag in tags if known.get(tag) == there[tag]]
 
@@ -71,7 +74,7 @@ class StoreWriter(StoreReader):
         with self.index.writing() as connection:
             for tag in quiet:
                 changed = mtime_ns(self.layout.folder(tag)) or 0
-                connection.execute(update(FOLDERS).where(FOLDERS.c.name == tag).values(mtime_ns=changed))
+                connection.execute(_SET_FOLDER, {"tag": tag, "time": changed})
             bump(connection)  # whoever has looked since the index was told has read the old files
 
     def _put(
