@@ -98,7 +98,11 @@ class Scanner:
         kept = History(self._layout.history / name).image_info() if has_history else None
         if kept is not None and kept.get("name") == f"{name}{suffix}":
             return kept
-        return self._stock.image(name, suffix) or {"ts": int(time.time()), "name": f"{name}{suffix}"}
+        noted = self._stock.image(name, suffix)
+        if noted is None:
+            changed_ns = mtime_ns(self._layout.image(name, suffix)) or 0
+            noted = {"ts": changed_ns // 1_000_000_000, "name": f"{name}{suffix}"}
+        return noted
 
     def _histories(self) -> set[str]:
         """The images that have a history."""
@@ -179,10 +183,10 @@ class Scanner:
                     self._was_deleted(name, tag, Found(suffix, *stamp))
 
 
-def mtime_ns(folder: Path) -> int | None:
-    """When something last came into a folder or went; None if it is not there."""
+def mtime_ns(path: Path) -> int | None:
+    """When a file was changed, or something came into a folder or went; None if it is not there."""
     try:
-        return folder.stat().st_mtime_ns
+        return path.stat().st_mtime_ns
     except OSError:
         return None
 
