@@ -3,6 +3,7 @@
 #   make serve PROTOCOL=spine_68 PORT=8001     another anatomy, another port
 #   make test-fast                             the tests that need no training and no server, in under two minutes
 #   make lint                                  ruff and mypy
+#   make soak                                  the label store with processes killed at random, at full size
 #   make bench DATA=DIR                        the benchmarks; DIR holds isbi2015/ and aasce/ in their published layouts
 #   make docs                                  the pictures in docs/
 #   make sample-data, make sample-models       how sample_data/ was made
@@ -20,7 +21,7 @@ PY := $(VENV)/bin/python
 SLICER_PY := $(SLICER_VENV)/bin/python
 WORK := .serve/$(PROTOCOL)
 
-.PHONY: serve test test-fast test-slicer lint bench docs sample-data sample-models install clean
+.PHONY: serve test test-fast test-slicer soak lint bench docs sample-data sample-models install clean
 
 serve: $(VENV)/.ready | $(WORK)
 	$(VENV)/bin/landmarklabel serve $(WORK)/studies --protocol $(PROTOCOL) --models $(WORK)/models --host $(HOST) --port $(PORT)
@@ -44,6 +45,10 @@ test-fast: $(VENV)/.ready
 # The real MRML of 3D Slicer, in an environment without PyTorch: in life they are two programs.
 test-slicer: $(SLICER_VENV)/.ready
 	PYTHONPATH=lib $(SLICER_PY) -m pytest tests/slicer -p no:cacheprovider
+
+# The faults of the label store at full size: 2,000 saves, 20 kills. Half an hour.
+soak: $(VENV)/.ready
+	LANDMARKLABEL_SOAK=1 OMP_NUM_THREADS=1 $(PY) -m pytest tests/server/test_store_faults.py tests/server/test_server_history.py
 
 lint: $(VENV)/.ready
 	$(VENV)/bin/ruff check .

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -269,6 +271,21 @@ def test_a_folder_of_monai_label_opens_as_it_is(studies: Path) -> None:
     assert sorted(back.get_labels_by_image_id("image_000")) == ["final", "original"]
 
 
+@pytest.mark.parametrize("copy", [shutil.copy2, shutil.copy])
+def test_a_backup_is_opened_without_its_index(store: LabelStore, studies: Path, tmp_path: Path, copy) -> None:  # type: ignore[no-untyped-def]
+    """Copied while the store is open, with the files' times and without."""
+    for number in range(3):
+        save(store, b"version %d" % number, user="ann", clicks=number)
+    store.note_image("image_002", {"seen": 1})
+    store.remove_image("image_000")
+    shutil.copytree(studies, tmp_path / "b", copy_function=copy, ignore=shutil.ignore_patterns("index.sqlite*", "lock"))
+    backup = LabelStore(tmp_path / "b")
+    assert backup.history("image_001", "final") == store.history("image_001", "final")
+    assert backup.label("image_001", "final").info == {"user": "ann", "clicks": 2}
+    assert backup.image_info("image_002")["seen"] == 1
+    assert backup.undelete_image("image_000") == ["final"]
+
+
 def test_the_index_may_be_removed_under_way(store: LabelStore, studies: Path) -> None:
     """By hand, or by another process that has found it damaged."""
     save(store, b"one", user="ann")
@@ -383,3 +400,23 @@ def test_history_on_the_command_line(studies: Path, triangle: Protocol) -> None:
     assert run("export").strip().endswith("datastore_v2.json")
     with pytest.raises(LandmarkLabelError, match="there is no image 'nobody' in these studies"):
         run("history", "nobody")
+
+
+def test_the_commands_of_the_page_work(tmp_path: Path, triangle: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In their order."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "studies").mkdir()
+    studies = tiny.write_studies(tmp_path / "studies/spine", triangle, 1, 0)
+    (studies / "image_000.png").rename(studies / "spine_0001.png")
+    store = LabelStore(studies)
+    for y in (20, 22):
+        save(store, label(triangle, [(10, 10), (20, y), (30, 5)]), name="spine_0001")
+    page = (Path(__file__).parent.parent / "docs/store.md").read_text()
+    commands = page.split("```sh\n")[1].split("```")[0].splitlines()
+    assert len(commands) == 10
+    for command in commands:
+        program, group, *arguments = shlex.split(command)
+        assert (program, group) == ("landmarklabel", "labels")
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, (command, result.output, result.exception)
+    assert store.label("spine_0001", "final").version == 7
