@@ -74,7 +74,8 @@ class ImageWriter(StoreWriter):
             versions = {tag: label.version for tag, label in labels.items() if label is not None}
             number = max([*history.deleted_images(), history.next_number(IMAGE) - 1]) + 1
             suffix = file.name[len(name) :]
-            tombstone = Version(number, Action.DELETED, now(), user, suffix=suffix, info={"labels": versions})
+            told = {"labels": versions, "image": self.image_info(name)}
+            tombstone = Version(number, Action.DELETED, now(), user, suffix=suffix, info=told)
             with storage_errors(file, f"the deletion of the image {name}"):
                 history.folder.mkdir(exist_ok=True)
                 history.rewrite(IMAGE, tombstone)
@@ -107,25 +108,24 @@ class ImageWriter(StoreWriter):
             number, file = aside
             suffix = file.name.removeprefix(f"{IMAGE}.{number:06d}")
             target = self.layout.image(name, suffix)
-            info = history.image_info() or {"ts": int(time.time()), "name": target.name}
+            told = _told(history, number)
+            info = told.get("image") or {"ts": int(time.time()), "name": target.name}
             row = {"id": name, "suffix": suffix, "info": json.dumps(info)}
             with storage_errors(target, f"the image {name}"):
                 self._scanner.finish_deletion(name)
+                history.note_image(info)
                 with self._changing(name, [""], lambda index: _put_image(index, name, row)):
                     _move(file, target)
-            return self._undelete_labels(name, history, number, user)
+            self._undelete_labels(name, told.get("labels") or {}, user)
+            history.drop_record(IMAGE, number)
+            return sorted(told.get("labels") or {})
 
-    def _undelete_labels(self, name: str, history: History, number: int, user: str) -> list[str]:
-        try:
-            tags = history.version(IMAGE, number).info["labels"]
-        except (NotFoundError, KeyError):
-            return []
-        for tag, kept in tags.items():
-            version = history.version(tag, kept)
+    def _undelete_labels(self, name: str, versions: dict[str, int], user: str) -> None:
+        history = self.history_of(name)
+        for tag, number in versions.items():
+            version = history.version(tag, number)
             info = {**version.info, "user": user or version.user}
-            self._put(name, tag, version.suffix, history.content(tag, version), info, Action.RESTORED, kept)
-        history.drop_record(IMAGE, number)
-        return sorted(tags)
+            self._put(name, tag, version.suffix, history.content(tag, version), info, Action.RESTORED, number)
 
     def note_image(self, name: str, info: dict[str, Any]) -> None:
         """Add to what is noted of an image.
@@ -145,6 +145,14 @@ class ImageWriter(StoreWriter):
             except BaseException:
                 history.note_image(before)
                 raise
+
+
+def _told(history: History, number: int) -> dict[str, Any]:
+    """What was noted when an image was deleted; nothing, if that is damaged: the image comes back without labels."""
+    try:
+        return history.version(IMAGE, number).info
+    except NotFoundError:
+        return {}
 
 
 def _put_image(connection: Connection, name: str, row: dict[str, Any] | None) -> None:
