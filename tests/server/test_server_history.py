@@ -144,41 +144,36 @@ def _up(server: Server) -> bool:
 
 
 @pytest.mark.timeout(3600)
-def test_a_server_that_is_killed_has_lost_nothing(tmp_path: Path, triangle: Protocol) -> None:
+def test_a_server_that_is_killed_has_lost_nothing(bare: Server) -> None:
     """Whatever it has answered for is there, byte for byte, once it runs again."""
-    server = prepare(tmp_path / "s", triangle, images=WRITERS, labelled=WRITERS)
-    acknowledged: list[tuple[str, bytes]] = []
-    try:
+    server, acknowledged = bare, list[tuple[str, bytes]]()
+    labels = {f"image_{number:03d}": moved(server, 0, f"image_{number:03d}") for number in range(WRITERS)}
+    for kill in range(KILLS):
+        over = threading.Event()
+        threads = [
+            threading.Thread(target=_write, args=(server, name, labels[name], kill, over, acknowledged))
+            for name in labels
+        ]
+        for thread in threads:
+            thread.start()
+        server.wait_for(lambda kill=kill: len(acknowledged) >= 8 * (kill + 1), 120)  # type: ignore[misc]
+        assert server.process is not None
+        os.killpg(server.process.pid, signal.SIGKILL)
+        server.process.wait()
+        over.set()
+        for thread in threads:
+            thread.join()
         server.start()
-        labels = {f"image_{number:03d}": moved(server, 0, f"image_{number:03d}") for number in range(WRITERS)}
-        for kill in range(KILLS):
-            over = threading.Event()
-            threads = [
-                threading.Thread(target=_write, args=(server, name, labels[name], kill, over, acknowledged))
-                for name in labels
-            ]
-            for thread in threads:
-                thread.start()
-            server.wait_for(lambda kill=kill: len(acknowledged) >= 8 * (kill + 1), 120)  # type: ignore[misc]
-            assert server.process is not None
-            os.killpg(server.process.pid, signal.SIGKILL)
-            server.process.wait()
-            over.set()
-            for thread in threads:
-                thread.join()
-            server.start()
-            for name in labels:
-                versions = server.get(f"/labels/history?image={name}")["versions"]
-                assert len(versions) >= sum(each == name for each, _ in acknowledged)
-            store = LabelStore(server.studies)
-            kept = {
-                name: {store.content(name, "final", each.number)[0] for each in store.history(name, "final")[0]}
-                for name in labels
-            }
-            store.close()
-            assert all(sent in kept[name] for name, sent in acknowledged)
-    finally:
-        server.stop()
+        for name in labels:
+            versions = server.get(f"/labels/history?image={name}")["versions"]
+            assert len(versions) >= sum(each == name for each, _ in acknowledged)
+        store = LabelStore(server.studies)
+        kept = {
+            name: {store.content(name, "final", each.number)[0] for each in store.history(name, "final")[0]}
+            for name in labels
+        }
+        store.close()
+        assert all(sent in kept[name] for name, sent in acknowledged)
 
 
 def _write(
