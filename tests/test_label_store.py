@@ -329,6 +329,35 @@ def test_only_a_postgresql_can_be_named(tmp_path: Path, url: str) -> None:
         LabelStore(tmp_path, url)
 
 
+@pytest.mark.parametrize("name", ["../image_001", "..", ".", "", "a/b", "/etc", "x\0y", "\ud800", "x" * 9000])
+def test_names_lead_nowhere(store: LabelStore, studies: Path, name: str) -> None:
+    """Neither as an id nor as a tag."""
+    save(store, b"one")
+    store.remove_image("image_002")
+    before = sorted(studies.rglob("*"))
+    for change in (
+        lambda: store.history(name, "final"),
+        lambda: store.history("image_001", name),
+        lambda: store.content("image_001", name, 1),
+        lambda: store.restore("image_001", f"{name}/final", 1),
+        lambda: store.restore("image_000", "../image_001/final", 1),
+        lambda: store.undelete("image_001", name),
+        lambda: store.undelete_image(name),
+        lambda: store.undelete_image(f"image_001/../{name}"),
+        lambda: store.remove_image(name),
+        lambda: store.remove_label("image_001", name),
+        lambda: store.save("image_001", name, ".mrk.json", b"{}", {}),
+        lambda: store.save(name, "final", ".mrk.json", b"{}", {}),
+        lambda: store.add_image(name, ".png", studies / "image_001.png", {}),
+        lambda: store.note_label("image_001", name, {}),
+        lambda: store.note_image(name, {}),
+    ):
+        with pytest.raises(LandmarkLabelError) as caught:
+            change()
+        assert caught.value.http_status in (400, 404)
+    assert sorted(studies.rglob("*")) == before
+
+
 # Comparing ------------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ A version is there once its record is; content without one is what a process lef
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -53,8 +54,10 @@ class History:
         try:
             with os.scandir(self.folder) as entries:
                 return [entry.name for entry in entries]
-        except FileNotFoundError:
-            return []
+        except OSError as problem:
+            if problem.errno in (errno.ENOENT, errno.ENAMETOOLONG):
+                return []
+            raise
 
     def versions(self, tag: str) -> list[Version]:
         """Those of a tag, in order. A record that is damaged is left out, and said in the log."""
@@ -70,15 +73,15 @@ class History:
         Raises:
             NotFoundError: there is none, or its record is damaged.
         """
-        path = self._record(tag, number)
+        known, path = self.numbers().get(tag, []), self._record(tag, number)
+        if number not in known:  # and a tag that is no file's name leads nowhere
+            raise NotFoundError(
+                f"there is no version {number} of the label '{tag}' of {self.folder.name}; there are "
+                f"{', '.join(map(str, known)) or 'none'}"
+            )
         try:
             return Version.from_json(path.read_bytes())
-        except OSError:
-            known = ", ".join(map(str, self.numbers().get(tag, []))) or "none"
-            raise NotFoundError(
-                f"there is no version {number} of the label '{tag}' of {self.folder.name}; there are {known}"
-            ) from None
-        except ValueError as problem:
+        except (OSError, ValueError) as problem:
             logger.error("%s is damaged: %s", path, problem)
             raise NotFoundError(f"the record {path.name} of {self.folder.name} is damaged ({problem})") from None
 

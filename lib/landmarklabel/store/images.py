@@ -15,6 +15,8 @@ from ..files import sha256, storage_errors
 from . import durable
 from .history import IMAGE, History
 from .index import IMAGES, LABELS, bump
+from .layout import require_safe
+from .reading import plain
 from .scanning import SAVING
 from .versions import Action, Version, now
 from .writing import ConflictError, StoreWriter
@@ -32,11 +34,13 @@ class ImageWriter(StoreWriter):
             info: what is noted of it.
 
         Raises:
+            LandmarkLabelError: the id can't be part of a file's name.
             ConflictError: another image of that id is there.
             StorageError: the disk is full, or the folder can't be written.
         """
         target = self.layout.image(name, suffix)
         part = target.with_name(f".{target.name}{SAVING}")
+        require_safe(name, "image id")
         with self._locked(), storage_errors(target, f"the image {name}"):
             if self.has_image(name) and (old := self.image_file(name)).is_file():
                 if sha256(old) == sha256(source):
@@ -102,7 +106,8 @@ class ImageWriter(StoreWriter):
             history = self.history_of(name)
             if self.has_image(name):
                 raise ConflictError(f"there is an image '{name}' in these studies; delete it first")
-            aside = history.deleted_image()
+            is_name = history.folder.parent == self.layout.history and name not in (".", "..") and plain(name) == name
+            aside = history.deleted_image() if is_name else None
             if aside is None:
                 raise NotFoundError(f"no image '{name}' of these studies has been deleted")
             number, file = aside

@@ -134,7 +134,7 @@ class StoreReader:
 
     def has_image(self, name: str) -> bool:
         with self._reading() as connection:
-            return connection.execute(_SUFFIX, {"name": name}).first() is not None
+            return connection.execute(_SUFFIX, {"name": plain(name)}).first() is not None
 
     def image_file(self, name: str) -> Path:
         """The file of an image.
@@ -143,7 +143,7 @@ class StoreReader:
             NotFoundError: there is none of that id.
         """
         with self._reading() as connection:
-            suffix = connection.execute(_SUFFIX, {"name": name}).scalar()
+            suffix = connection.execute(_SUFFIX, {"name": plain(name)}).scalar()
             path = None if suffix is None else self.layout.image(name, suffix)
             if path is not None and path.is_file():
                 return path
@@ -157,7 +157,7 @@ class StoreReader:
             NotFoundError: there is no such image.
         """
         with self._reading() as connection:
-            info = connection.execute(select(IMAGES.c.info).where(IMAGES.c.id == name)).scalar()
+            info = connection.execute(select(IMAGES.c.info).where(IMAGES.c.id == plain(name))).scalar()
         if info is None:
             self.image_file(name)
         noted: dict[str, Any] = json.loads(info or "{}")
@@ -188,7 +188,7 @@ class StoreReader:
     def labels(self, name: str) -> dict[str, Label]:
         """The labels of an image by their tags; none of an image that is not there."""
         with self._reading() as connection:
-            found = rows(connection, _LABEL.where(LABELS.c.image == bindparam("name")), name=name)
+            found = rows(connection, _LABEL.where(LABELS.c.image == bindparam("name")), name=plain(name))
         return {label.tag: label for label in map(_label, found)}
 
     def label(self, name: str, tag: str) -> Label:
@@ -237,7 +237,7 @@ class StoreReader:
     def _label(self, name: str, tag: str) -> Label | None:
         """What the index says of a label."""
         with self._reading() as connection:
-            found = rows(connection, _ONE_LABEL, name=name, tag=tag)
+            found = rows(connection, _ONE_LABEL, name=plain(name), tag=plain(tag))
         return _label(found[0]) if found else None
 
     def _look_again(self, name: str, tag: str) -> Label | None:
@@ -297,6 +297,11 @@ class StoreReader:
     def history_of(self, name: str) -> History:
         """The files of an image's versions."""
         return History(self.layout.history / name)
+
+
+def plain(name: str) -> str:
+    """A name without what no database takes, and no file has: then nothing is found by it."""
+    return name.encode(errors="replace").decode().replace("\0", "?/")
 
 
 def found_by_hand(label: Label, number: int, images: int, sha256: str = "") -> Version:

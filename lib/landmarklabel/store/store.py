@@ -14,6 +14,7 @@ from ..errors import LandmarkLabelError, NotFoundError
 from ..io.layouts.studies import SEGMENTATION_TAG
 from .images import ImageWriter
 from .index import LABELS, bump
+from .layout import require_safe
 from .reading import Label
 from .versions import Action, Version, noted
 from .writing import ConflictError
@@ -50,9 +51,11 @@ class LabelStore(ImageWriter):
             info: what is noted of it; ``user``, ``model`` and ``clicks`` are said of the version, too.
 
         Raises:
+            LandmarkLabelError: the tag can't be part of a file's name.
             NotFoundError: there is no such image.
             StorageError: the disk is full, or the folder can't be written; the old label is as it was.
         """
+        require_safe(tag, "label tag")
         with self._locked():
             self.image_file(name)
             version = self._put(name, tag, suffix, data, info, Action.SAVED)
