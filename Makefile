@@ -2,8 +2,8 @@
 #
 #   make serve PROTOCOL=spine_68 PORT=8001     another anatomy, another port
 #   make test-fast                             the tests that need no training and no server, in under two minutes
-#   make soak                                  ten thousand hostile requests
 #   make lint                                  ruff and mypy
+#   make soak                                  killed processes and ten thousand hostile requests, at full size
 #   make bench DATA=DIR                        the benchmarks; DIR holds isbi2015/ and aasce/ in their published layouts
 #   make docs                                  the pictures in docs/
 #   make sample-data, make sample-models       how sample_data/ was made
@@ -46,8 +46,9 @@ test-fast: $(VENV)/.ready
 test-slicer: $(SLICER_VENV)/.ready
 	PYTHONPATH=lib $(SLICER_PY) -m pytest tests/slicer -p no:cacheprovider
 
-# Ten thousand hostile requests to a real server.
+# Faults at full size: 2,000 saves with 20 kills; ten thousand hostile requests to a real server. Most of an hour.
 soak: $(VENV)/.ready
+	LANDMARKLABEL_SOAK=1 OMP_NUM_THREADS=1 $(PY) -m pytest tests/server/test_store_faults.py tests/server/test_server_history.py
 	$(PY) tests/server/hostile.py --requests 10000
 
 lint: $(VENV)/.ready

@@ -8,11 +8,15 @@ Settings, as MONAI Label's ``--conf NAME VALUE``:
 - ``interactive_experiment``: what the train task ``interactive`` runs by default; ``interactive_light``.
 - ``segmentation_experiment``: what the train task ``denseseg`` runs by default; ``denseseg_light``.
 - those of the gateway: see :class:`gateway.GatewayOptions`.
+- ``index``: URL of a PostgreSQL that holds the label store's index, for several servers on one studies folder. The
+  environment's ``LANDMARKLABEL_INDEX`` does not show its password to who lists processes. By default a file.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +32,7 @@ from activelearning.strategies import First, Random
 from datastore import LandmarkDatastore
 from gateway import SETTINGS, GatewayOptions, in_server, install
 from gateway.uploads import PutDown
+from history import history_routes
 from infers.landmarks import LandmarksTask
 from infers.refine import RefineTask
 from infers.segmentation import SegmentationTask
@@ -46,7 +51,7 @@ from trainers.interactive import InteractiveTrainTask
 logger = logging.getLogger(__name__)
 
 _SETTINGS = (
-    "protocol", "models", "experiment", "interactive_experiment", "segmentation_experiment", *SETTINGS,
+    "protocol", "models", "experiment", "interactive_experiment", "segmentation_experiment", "index", *SETTINGS,
     "server_mode",
 )  # fmt: skip
 
@@ -76,6 +81,7 @@ class LandmarkApp(MONAILabelApp):
             problem_text = model.problem()
             logger.info("%s: %s", task, problem_text or f"model {model.predictor()[1].version}")
         if in_server():
+            sys.modules["monailabel.app"].app.include_router(history_routes())
             self._segmentation.prepare()
 
     def _read_settings(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
@@ -98,7 +104,8 @@ class LandmarkApp(MONAILabelApp):
         }
 
     def init_datastore(self) -> Datastore:
-        return LandmarkDatastore(self.studies, self.protocol, auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD)
+        index = self.conf.get("index") or os.environ.get("LANDMARKLABEL_INDEX", "")
+        return LandmarkDatastore(self.studies, self.protocol, settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD, index)
 
     def init_infers(self) -> dict[str, InferTask]:
         landmarks, refining, segmenting = (self._published[task] for task in ("landmarks", "refine", "segmentation"))
