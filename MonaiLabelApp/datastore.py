@@ -29,6 +29,7 @@ from landmarklabel.io.images import SUFFIXES_OF_FORMAT, sniff
 from landmarklabel.io.layouts.common import image_id, is_image
 from landmarklabel.io.layouts.studies import LABEL_SUFFIX, SEGMENTATION_SUFFIXES, labels_in
 from landmarklabel.protocol import Protocol
+from landmarklabel.radiograph import Geometry
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,15 @@ class LandmarkDatastore(LocalDatastore):
         if not uri or not Path(uri).is_file():
             raise NotFoundError(f"there is no image '{name}' in these studies ({len(self._datastore.objects)} images)")
         return Path(uri)
+
+    def geometry(self, name: str) -> Geometry:
+        """The map between pixels and the world of an image.
+
+        Raises:
+            NotFoundError: there is none of that id.
+            ImageError: its file can't be read.
+        """
+        return read_geometry(self.require_image(name))
 
     @property
     def revision(self) -> int:
@@ -130,8 +140,8 @@ class LandmarkDatastore(LocalDatastore):
         found = {}
         for name in self._datastore.filter_by_tag(DERIVED):
             try:
-                geometry = read_geometry(self.require_image(name))
-                found[name] = read_derived(Path(self.get_label_uri(name, DERIVED)), self.protocol, geometry)
+                label = Path(self.get_label_uri(name, DERIVED))
+                found[name] = read_derived(label, self.protocol, self.geometry(name))
             except LandmarkLabelError as problem:
                 logger.warning("new landmarks on %s are left out: %s", name, problem)
         return found
@@ -218,9 +228,9 @@ class LandmarkDatastore(LocalDatastore):
 
     def _checked(self, name: str, file: Path, tag: str) -> CheckedLabel:
         require_safe(tag, "label tag")
-        radiograph = read_radiograph(self.require_image(name))
+        geometry = self.geometry(name)
         try:
-            label = check_label(file, tag, self.protocol, radiograph.geometry)
+            label = check_label(file, tag, self.protocol, geometry)
         except (LabelError, ImageError) as problem:
             # The file is a temporary one of the server; its name means nothing to who sent it.
             sentence, whose = str(problem).replace(str(file), "the file"), f"label of {name}"

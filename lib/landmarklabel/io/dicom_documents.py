@@ -118,4 +118,5 @@ def description(kind: str, protocol: str) -> str:
 
 
 def version() -> str:
+    """SoftwareVersions."""
     return __version__[:64]

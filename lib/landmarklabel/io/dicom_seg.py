@@ -1,7 +1,7 @@
 """Structures of a radiograph as a DICOM segmentation: BINARY, a segment a structure, pixel on pixel of its image.
 
-Structures may overlap. One without pixels is listed and has no frame. A segment's tracking identifier is the structure's
-name, its label the title. World geometry is not in the file: the image that it refers to has it.
+Structures may overlap. One without pixels is listed and has no frame. The tracking identifier of a segment is the name
+of its structure, its label the title. World geometry is not in the file: the image that it refers to has it.
 """
 
 from __future__ import annotations

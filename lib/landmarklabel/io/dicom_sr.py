@@ -104,7 +104,7 @@ def _observer() -> Any:
 def _group(landmarks: LandmarkSet, index: int, point: np.ndarray, image: Dataset) -> Any:
     label, status = landmarks.labels[index], landmarks.status[index]
     state = hd.QualitativeEvaluation(_STATUS, hd.CodedConcept(status.value, SCHEME, status.value.capitalize()))
-    common = {
+    common: dict[str, Any] = {
         # The same landmark of the same image has the same UID in every version of its report.
         "tracking_identifier": hd.TrackingIdentifier(
             uid=generate_uid(entropy_srcs=[image.SOPInstanceUID, landmarks.protocol.name, label]), identifier=label

@@ -1,7 +1,7 @@
 """A DICOM archive over DICOMweb: radiographs found by QIDO-RS, fetched by WADO-RS, documents stored by STOW-RS.
 
-``dicomweb-client`` speaks the protocol. This module adds what an archive that is slow, wrong or hostile makes necessary:
-a bound on the size and time of every answer, and one sentence for whatever goes wrong, in which nobody is named.
+``dicomweb-client`` speaks the protocol. This module adds what a slow, wrong or hostile archive makes necessary: a bound
+on the size and time of every answer, and one sentence for whatever goes wrong, in which nobody is named.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from dicomweb_client import DICOMwebClient
@@ -20,7 +19,8 @@ from pydicom.uid import UID
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 
-from ..errors import ConfigError, NotFoundError, RemoteError
+from ..errors import NotFoundError, RemoteError
+from ..urls import require_url
 
 #: Modalities that are asked for: computed and digital radiography.
 MODALITIES = ("CR", "DX")
@@ -176,32 +176,6 @@ class Archive:
             raise RemoteError(f"the DICOM server {self.url}, {what}, gave no DICOMweb answer ({kind})") from problem
 
 
-def is_url(studies: str) -> bool:
-    """Whether studies are named as a server, not as a folder."""
-    return studies.lower().startswith(("http://", "https://"))
-
-
-def require_url(url: str) -> str:
-    """The URL without a last slash.
-
-    Raises:
-        ConfigError: it is none, or holds a user name or password, which would be in every log.
-    """
-    parts = urlsplit(url.strip())
-    try:
-        good = is_url(url) and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        good = False
-    if not good or parts.query or parts.fragment:
-        raise ConfigError(f"{url.partition('?')[0]}: expected the URL of a DICOMweb server: http://HOST:PORT/dicom-web")
-    if parts.username or parts.password:
-        raise ConfigError(
-            f"the URL of {parts.hostname} holds a user name: give it and the password by MONAI_LABEL_DICOMWEB_USERNAME "
-            "and MONAI_LABEL_DICOMWEB_PASSWORD"
-        )
-    return url.strip().rstrip("/")
-
-
 def _series(entry: Dataset) -> Series:
     instances = entry.get("NumberOfSeriesRelatedInstances")
     description = str(entry.get("SeriesDescription") or "")
@@ -237,5 +211,5 @@ class _BoundedAdapter(HTTPAdapter):
                     raise _TooMuchError(f"takes longer than {self._limits.answer_s:g} s")
                 yield chunk
 
-        response.raw.stream = bounded
+        response.raw.stream = bounded  # type: ignore[method-assign]
         return response
