@@ -29,7 +29,6 @@ from monailabel.config import settings
 from pydicom.dataset import Dataset
 
 from datastore import ConflictError, LandmarkDatastore
-from exchange import Exchange
 from landmarklabel.errors import ConfigError, ImageError, LandmarkLabelError, NotFoundError
 from landmarklabel.files import atomic_write, storage_errors
 from landmarklabel.io import read_radiograph
@@ -142,6 +141,7 @@ class DicomWebDatastore(LandmarkDatastore):
 
     Attributes:
         archive: the server.
+        exchange: what goes to and fro.
         ledger: what is known of it.
         options: as given.
     """
@@ -156,10 +156,12 @@ class DicomWebDatastore(LandmarkDatastore):
         self._images = ImageCache(options.folder / "images", options.cache_mb << 20)
         self._salt = _salt(options.folder / "salt")
         super().__init__(str(options.studies), protocol, **more)
-        self._exchange = Exchange(self)
+        from exchange import Exchange  # what it needs for documents takes a second to import
+
+        self.exchange = Exchange(self)
         if active:
             self.end_training()  # of a server that was killed
-            self._exchange.start()
+            self.exchange.start()
 
     # Images -------------------------------------------------------------------------------------------------
 
@@ -243,7 +245,7 @@ class DicomWebDatastore(LandmarkDatastore):
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """Check and store a label here; a final one goes to the server afterwards, now or when it can be reached."""
         saved = super().save_label(image_id, label_filename, label_tag, label_info)
-        self._exchange.note(image_id)
+        self.exchange.note(image_id)
         return saved
 
     def take_label(self, image_id: str, file: Path, tag: str, info: dict[str, Any]) -> None:
@@ -253,16 +255,16 @@ class DicomWebDatastore(LandmarkDatastore):
     def remove_label(self, label_id: str, label_tag: str) -> None:
         """Delete a label here; its document stays in the server, and does not come back from there."""
         super().remove_label(label_id, label_tag)
-        self._exchange.note(label_id)
+        self.exchange.note(label_id)
 
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
         """What is known of a label, ``dicom`` of its document in the server."""
-        return {**super().get_label_info(label_id, label_tag), **self._exchange.label_info(label_id, label_tag)}
+        return {**super().get_label_info(label_id, label_tag), **self.exchange.label_info(label_id, label_tag)}
 
     def dicomweb_info(self) -> dict[str, Any]:
         """How it stands with the server."""
         used = {"cache_bytes": self._images.bytes(), "cache_most_bytes": self.options.cache_mb << 20}
-        return {"server": self.options.url, "refused": self.ledger.refused(), **used, **self._exchange.info()}
+        return {"server": self.options.url, "refused": self.ledger.refused(), **used, **self.exchange.info()}
 
     # Training -----------------------------------------------------------------------------------------------
 
@@ -279,7 +281,7 @@ class DicomWebDatastore(LandmarkDatastore):
         with storage_errors(folder / "images", "the images to train on"):
             folder.mkdir()
             (folder / "labels").symlink_to(self.options.studies / "labels", target_is_directory=True)
-            for name in self._labelled():
+            for name in self.labelled_images():
                 self._put_to_train(name)
         try:
             yield
@@ -289,7 +291,8 @@ class DicomWebDatastore(LandmarkDatastore):
     def end_training(self) -> None:
         shutil.rmtree(self.options.training, ignore_errors=True)
 
-    def _labelled(self) -> list[str]:
+    def labelled_images(self) -> list[str]:
+        """Images with final landmarks or structures."""
         kinds = ((FINAL_LABELS, label_suffix), (FINAL_SEGMENTATIONS, of_segmentation))
         folders = [(self.options.studies / folder, suffix_of) for folder, suffix_of in kinds]
         return sorted({name for folder, of in folders if folder.is_dir() for name in labels_in(folder, of)})

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from dicomweb import DicomWebDatastore
 
 logger = logging.getLogger(__name__)
+logging.getLogger("dicomweb_client").setLevel(logging.WARNING)  # it notes every search
 
 #: Tag of the final labels of each kind, and the modality of their documents.
 TAGS = {dicom_sr.KIND: "final", dicom_seg.KIND: "final_segmentation"}
@@ -58,7 +59,7 @@ class Exchange(threading.Thread):
         self._mutex = threading.RLock()
         self._wake = threading.Event()
         self._retry_s = _FIRST_RETRY_S
-        self._problem = ""
+        self._problems = {self.look: "", self.send: ""}
         self._looked: str | None = None
         self._waiting: set[str] = set()
         self._revision = -1
@@ -73,7 +74,8 @@ class Exchange(threading.Thread):
 
     def info(self) -> dict[str, Any]:
         """For ``/info/``: labels by state, when the archive was last looked through, what is wrong with it."""
-        return {"labels": self._ledger.counts(), "looked": self._looked, "problem": self._problem or None}
+        problem = next(filter(None, self._problems.values()), None)
+        return {"labels": self._ledger.counts(), "looked": self._looked, "problem": problem}
 
     def label_info(self, image: str, tag: str) -> dict[str, Any]:
         """Of a final label: its document in the archive."""
@@ -91,25 +93,28 @@ class Exchange(threading.Thread):
             self._wake.clear()
             if time.monotonic() >= next_look:
                 began = time.monotonic()
-                self._problem = self._tried(self.look)
+                self._try(self.look)
                 took = time.monotonic() - began
                 next_look = began + max(self._store.options.refresh_s, took / _LOOK_SHARE)
-            pending = self._tried(self.send)
+            pending = self._try(self.send)
             self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY_S) if pending else _FIRST_RETRY_S
             wait = next_look - time.monotonic()
             self._wake.wait(max(0.0, min(wait, self._retry_s) if pending else wait))
 
-    def _tried(self, step: Callable[[], None]) -> str:
-        """Why a step failed; whatever goes wrong, the next time is another one."""
+    def _try(self, step: Callable[[], None]) -> bool:
+        """Returns whether a step failed; whatever goes wrong, the next time is another one."""
+        before, now = self._problems[step], ""
         try:
             step()
-            return ""
         except LandmarkLabelError as problem:
-            logger.warning("%s", problem)
-            return str(problem)
+            now = str(problem)
         except Exception as problem:
+            now = f"the exchange with the DICOM server failed ({type(problem).__name__}); the log says where"
             logger.exception("the exchange with the DICOM server failed")
-            return f"the exchange with the DICOM server failed ({type(problem).__name__}); the log says where"
+        self._problems[step] = now
+        if now != before:  # an archive that is down for a weekend fills no log
+            logger.warning("%s", now or "the DICOM server answers again")
+        return bool(now)
 
     def look(self) -> None:
         """Look through the archive for images and documents, and through the store for labels to send.
@@ -162,15 +167,10 @@ class Exchange(threading.Thread):
         if revision == self._revision:
             return
         images = {entry.image for entry in self._ledger.entries()}
-        images |= {name for kind in TAGS for name in self._labelled(kind)}
-        for image in sorted(images):
+        for image in sorted(images.union(self._store.labelled_images())):
             for kind in TAGS:
                 self._note(image, kind)
         self._revision = revision
-
-    def _labelled(self, kind: str) -> list[str]:
-        folder = self._store.options.studies / "labels" / TAGS[kind]
-        return [path.name.split(".mrk.json")[0].removesuffix(".seg.nrrd") for path in folder.glob("[0-9]*")]
 
     def _note(self, image: str, kind: str) -> None:
         with self._mutex:
@@ -260,19 +260,18 @@ class Exchange(threading.Thread):
                     continue  # deleted a moment ago
         # The last one first: those before it are too old then.
         for series_uid, document in sorted(documents, key=lambda each: dicom_documents.made_at(each[1]), reverse=True):
-            if self._read(kind, document):
+            if self._read(kind, document, series_uid):
                 self._ledger.mark_read(series_uid)
-            else:
-                self._waiting.add(series_uid)
 
-    def _read(self, kind: str, document: Dataset) -> bool:
+    def _read(self, kind: str, document: Dataset, series: str) -> bool:
         """Make a label of a document, unless a later one is there. Returns whether it is done with."""
         where = f"{MODALITIES[kind]} {document.get('SOPInstanceUID')}"
         try:
             image, write = self._parsed(kind, document, where)
             self._store.header_file(image)
         except NotFoundError:
-            return False  # its image is not here yet
+            self._waiting.add(series)  # its image is not here yet
+            return False
         except LandmarkLabelError as problem:
             logger.warning("left out: %s", problem)
             return True

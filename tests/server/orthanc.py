@@ -1,4 +1,4 @@
-"""A real DICOM archive: Orthanc with its DICOMweb plugin, as Debian has them, on loopback with a database of its own."""
+"""A real DICOM archive: Orthanc with its DICOMweb plugin, as Debian has them, with a database of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,16 @@ PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 @dataclass
 class Orthanc:
-    """An archive that runs, and what is needed to start it again."""
+    """An archive that runs, and what is needed to start it again.
+
+    Attributes:
+        images: SOPInstanceUIDs of radiographs that a test has put there.
+        bad: the same of what is none.
+    """
 
     folder: Path
+    images: list[str] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
 

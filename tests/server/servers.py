@@ -31,7 +31,7 @@ class Server:
     """A server that runs, and what is needed to start it again."""
 
     folder: Path
-    studies: Path
+    studies: Path | str
     conf: dict[str, str]
     port: int = 0
     process: subprocess.Popen[bytes] | None = None

@@ -112,7 +112,7 @@ def _local() -> timezone:
 def description(kind: str, protocol: str) -> str:
     """SeriesDescription, by which an archive is asked for documents of a protocol.
 
-    At most 64 characters, as the standard has it, and none that a URL would have to escape: not every archive undoes it.
+    At most 64 characters, as the standard has it, and none that a URL escapes: not every archive undoes that.
     """
     return f"{MANUFACTURER}-{kind}-{protocol}"[:64]
 

@@ -29,7 +29,7 @@ _PIXELS = 0x7FE00010
 def without_identity(dataset: Dataset, patient: str = "") -> FileDataset:
     """What of a radiograph says how it was taken and what it shows, as a dataset that can be written.
 
-    Kept are numbers, codes and UIDs of the groups for identification, acquisition, relationship and pixels. The UIDs are
+    Kept are numbers, codes and UIDs of the groups for identification, acquisition, relationship and pixels. UIDs are
     the archive's. What is burned into the pixels stays.
 
     Args:
