@@ -22,7 +22,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pydicom
 from monailabel.config import settings
@@ -40,7 +39,7 @@ from landmarklabel.io.layouts.studies import FINAL_LABELS, FINAL_SEGMENTATIONS, 
 from landmarklabel.io.layouts.studies import segmentation_suffix as of_segmentation
 from landmarklabel.protocol import Protocol
 from landmarklabel.radiograph import Geometry
-from landmarklabel.urls import require_url
+from landmarklabel.urls import default_folder, require_url
 from ledger import Ledger
 
 #: Settings of the app that are about a DICOMweb server.
@@ -106,14 +105,6 @@ class DicomWebOptions:
     @property
     def training(self) -> Path:
         return self.folder / "training"
-
-
-def default_folder(url: str) -> Path:
-    """Where labels of a server are kept if nobody says: they are data, not a cache."""
-    home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    parts = urlsplit(require_url(url))
-    digest = hashlib.sha256(require_url(url).encode()).hexdigest()[:8]
-    return home / "landmarklabel" / f"{parts.hostname}-{parts.port or parts.scheme}-{digest}"
 
 
 def _number(given: Mapping[str, str], name: str, default: int, least: int) -> int:

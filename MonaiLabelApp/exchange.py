@@ -23,7 +23,7 @@ from pydicom.uid import UID
 from landmarklabel.errors import LandmarkLabelError, NotFoundError, RemoteError
 from landmarklabel.files import sha256
 from landmarklabel.io import dicom_documents, dicom_seg, dicom_sr
-from landmarklabel.io.cases import read_structures
+from landmarklabel.io.cases import closed_structures, read_structures
 from landmarklabel.io.dicom import require_radiograph
 from landmarklabel.io.dicom_documents import DocumentId
 from landmarklabel.io.dicomweb import Series
@@ -290,8 +290,7 @@ class Exchange(threading.Thread):
             image, landmarks = dicom_sr.sr_to_landmarks(document, store.protocol, where)
             return image, lambda path: write_markups(landmarks, store.geometry(image), path)
         image = dicom_seg.referenced_image(document, where)
-        structures = [each for each in store.protocol.structures if each.closed]
-        names, titles = [each.name for each in structures], [each.title or each.name for each in structures]
+        names, titles = closed_structures(store.protocol)
         _, segmentation = dicom_seg.seg_to_segmentation(document, store.geometry(image), names, titles, where)
         return image, lambda path: write_segmentation(segmentation, path)
 

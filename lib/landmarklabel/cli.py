@@ -14,11 +14,13 @@ from typing import Annotated
 import typer
 
 from .cli_boneage import app as bone_age
+from .cli_dicom import from_dicom, to_dicom
 from .cli_evaluate import evaluate
 from .cli_options import Changes, Device, ProtocolOption, Source, bar, change, say_suspicious
 from .cli_predict import carry, predict
 from .cli_search import search
 from .errors import ConfigError, LandmarkLabelError
+from .urls import is_url, require_url
 
 # PyTorch and MONAI take seconds to import: each command imports what it needs when it runs.
 
@@ -139,11 +141,13 @@ app.command()(evaluate)
 app.command()(predict)
 app.command()(carry)
 app.command()(search)
+app.command()(to_dicom)
+app.command()(from_dicom)
 
 
 @app.command()
 def serve(
-    studies: Annotated[Path, typer.Argument(help="Studies folder: images at its top, labels in labels/.")],
+    studies: Annotated[str, typer.Argument(help="Studies folder (images, labels/), or the URL of a DICOMweb server.")],
     protocol: Annotated[str, typer.Option(help="Name of a protocol, or a YAML file.")],
     models: Annotated[Path | None, typer.Option(help="Folder of models; default: STUDIES.models beside it.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -155,23 +159,31 @@ def serve(
     segmentation_experiment: Annotated[
         str, typer.Option(help="What training the network of structures runs by default.")
     ] = "denseseg_light",
+    dicomweb: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE of a DICOMweb server: folder=DIR, patient_module=true, ...")
+    ] = None,
 ) -> None:
-    """Start the MONAI Label server on a studies folder.
+    """Start the MONAI Label server on a studies folder, or on a DICOMweb server.
 
     Example: landmarklabel serve studies/spine --protocol spine_68
     """
     from .resources import resource
-    from .serving import server_command, what_to_try
+    from .serving import dicomweb_place, server_command, what_to_try
 
-    studies = studies.resolve()
-    models = models or studies.with_name(f"{studies.name}.models")
+    url = require_url(studies) if is_url(studies) else ""
+    if dicomweb and not url:
+        raise ConfigError(f"--dicomweb is for studies that are a DICOMweb server, http://...; {studies} is a folder")
+    folder, places = dicomweb_place(url, dicomweb or []) if url else (Path(studies).resolve(), {})
+    models = models or folder.with_name(f"{folder.name}.models")
     experiments = {
         "experiment": experiment,
         "interactive_experiment": interactive_experiment,
         "segmentation_experiment": segmentation_experiment,
+        **places,
     }
-    command, environment = server_command(studies, protocol, models, host, port, experiments, resource("MonaiLabelApp"))
-    typer.echo(what_to_try(studies, protocol, models, host, port))
+    app = resource("MonaiLabelApp")
+    command, environment = server_command(folder, protocol, models, host, port, experiments, app, url)
+    typer.echo(what_to_try(folder, protocol, models, host, port))
     sys.stdout.flush()
     os.execve(command[0], command, environment)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from .errors import ConfigError
@@ -31,3 +34,11 @@ def require_url(url: str) -> str:
             "and MONAI_LABEL_DICOMWEB_PASSWORD"
         )
     return url.strip().rstrip("/")
+
+
+def default_folder(url: str) -> Path:
+    """Where labels of a server are kept if nobody says: they are data, not a cache."""
+    home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    parts = urlsplit(require_url(url))
+    digest = hashlib.sha256(require_url(url).encode()).hexdigest()[:8]
+    return home / "landmarklabel" / f"{parts.hostname}-{parts.port or parts.scheme}-{digest}"

@@ -50,6 +50,20 @@ def read_dicom(path: Path) -> Radiograph:
         raise ImageError(f"{path.name}: damaged DICOM file ({problem})") from None
 
 
+def read_header(path: Path) -> Dataset:
+    """Everything of a DICOM file but its pixels.
+
+    Raises:
+        ImageError: it is missing, or no DICOM.
+    """
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True)
+    except OSError as problem:
+        raise ImageError(f"{path}: can't be read ({problem.strerror})") from None
+    except Exception as problem:  # on a damaged file pydicom raises whatever it runs into
+        raise ImageError(f"{path.name}: expected a DICOM file ({problem})") from None
+
+
 def _read(path: Path, dataset: Dataset) -> Radiograph:
     if "PixelData" not in dataset:
         raise ImageError(f"{path.name}: DICOM without an image ({dataset.get('Modality')}); expected a CR or DX image")
