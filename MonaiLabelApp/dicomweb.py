@@ -28,6 +28,7 @@ from monailabel.config import settings
 from pydicom.dataset import Dataset
 
 from datastore import ConflictError, LandmarkDatastore
+from exchange import Exchange
 from landmarklabel.errors import ConfigError, ImageError, LandmarkLabelError, NotFoundError
 from landmarklabel.files import atomic_write, storage_errors
 from landmarklabel.io import read_radiograph
@@ -147,8 +148,6 @@ class DicomWebDatastore(LandmarkDatastore):
         self._images = ImageCache(options.folder / "images", options.cache_mb << 20)
         self._salt = _salt(options.folder / "salt")
         super().__init__(str(options.studies), protocol, **more)
-        from exchange import Exchange  # what it needs for documents takes a second to import
-
         self.exchange = Exchange(self)
         if active:
             self.end_training()  # of a server that was killed

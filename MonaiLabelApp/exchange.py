@@ -22,10 +22,10 @@ from pydicom.uid import UID
 
 from landmarklabel.errors import LandmarkLabelError, NotFoundError, RemoteError
 from landmarklabel.files import sha256
-from landmarklabel.io import dicom_documents, dicom_seg, dicom_sr
+from landmarklabel.io import dicom_documents
 from landmarklabel.io.cases import closed_structures, read_structures
 from landmarklabel.io.dicom import require_radiograph
-from landmarklabel.io.dicom_documents import DocumentId
+from landmarklabel.io.dicom_documents import LANDMARKS, STRUCTURES, DocumentId
 from landmarklabel.io.dicomweb import Series
 from landmarklabel.io.segmentations import write_segmentation
 from landmarklabel.markups import read_markups, write_markups
@@ -38,8 +38,8 @@ logger = logging.getLogger(__name__)
 logging.getLogger("dicomweb_client").setLevel(logging.WARNING)  # it notes every search
 
 #: Tag of the final labels of each kind, and the modality of their documents.
-TAGS = {dicom_sr.KIND: "final", dicom_seg.KIND: "final_segmentation"}
-MODALITIES = {dicom_sr.KIND: "SR", dicom_seg.KIND: "SEG"}
+TAGS = {LANDMARKS: "final", STRUCTURES: "final_segmentation"}
+MODALITIES = {LANDMARKS: "SR", STRUCTURES: "SEG"}
 
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 2.0, 300.0
 _IN_VAIN = 3  # failures one after the other, after which the archive is left alone for a while
@@ -223,6 +223,8 @@ class Exchange(threading.Thread):
 
     def _document(self, entry: Entry) -> Dataset | None:
         """The document of a label; None if the label is another one by now, which has an entry of its own."""
+        from landmarklabel.io import dicom_seg, dicom_sr  # a second to import, which most servers need not
+
         file = self._label(entry.image, entry.kind)
         if file is None or sha256(file) != entry.digest:
             self._note(entry.image, entry.kind)
@@ -230,7 +232,7 @@ class Exchange(threading.Thread):
         store = self._store
         geometry, image = store.geometry(entry.image), self._header(entry.image)
         naming = store.options.patient_module
-        if entry.kind == dicom_sr.KIND:
+        if entry.kind == LANDMARKS:
             landmarks = read_markups(file, store.protocol, geometry)
             return dicom_sr.landmarks_to_sr(landmarks, image, entry.document, naming)
         structures = read_structures(file, store.protocol, geometry)
@@ -285,8 +287,10 @@ class Exchange(threading.Thread):
 
     def _parsed(self, kind: str, document: Dataset, where: str) -> tuple[str, Callable[[Path], None]]:
         """The image of a document, and what writes its label."""
+        from landmarklabel.io import dicom_seg, dicom_sr
+
         store = self._store
-        if kind == dicom_sr.KIND:
+        if kind == LANDMARKS:
             image, landmarks = dicom_sr.sr_to_landmarks(document, store.protocol, where)
             return image, lambda path: write_markups(landmarks, store.geometry(image), path)
         image = dicom_seg.referenced_image(document, where)
@@ -298,7 +302,7 @@ class Exchange(threading.Thread):
         made = dicom_documents.made_at(document)
         identity = DocumentId(str(document.SOPInstanceUID), str(document.SeriesInstanceUID), made)
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / ("label.mrk.json" if kind == dicom_sr.KIND else "label.seg.nrrd")
+            file = Path(folder) / ("label.mrk.json" if kind == LANDMARKS else "label.seg.nrrd")
             try:
                 write(file)
                 self._store.take_label(image, file, "final", {"source": f"DICOM {where}"})

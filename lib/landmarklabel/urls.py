@@ -21,7 +21,8 @@ def require_url(url: str) -> str:
     Raises:
         ConfigError: it is none, or holds a user name or password, which would be in every log.
     """
-    parts = urlsplit(url.strip())
+    url = url.strip()
+    parts = urlsplit(url)
     try:
         good = is_url(url) and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
@@ -33,7 +34,7 @@ def require_url(url: str) -> str:
             f"the URL of {parts.hostname} holds a user name: give it and the password by MONAI_LABEL_DICOMWEB_USERNAME "
             "and MONAI_LABEL_DICOMWEB_PASSWORD"
         )
-    return url.strip().rstrip("/")
+    return url.rstrip("/")
 
 
 def default_folder(url: str) -> Path:

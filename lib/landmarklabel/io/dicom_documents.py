@@ -21,6 +21,9 @@ from ..errors import ImageError
 SCHEME = "99LANDMARKLABEL"
 MANUFACTURER = "landmarklabel"
 
+#: What documents are of.
+LANDMARKS, STRUCTURES = "landmarks", "structures"
+
 #: The software as an observer, always the same.
 DEVICE_UID = generate_uid(entropy_srcs=["landmarklabel", "device"])
 
@@ -82,8 +85,8 @@ def finish(document: Dataset, identity: DocumentId, image: Dataset) -> None:
     offset = made.strftime("%z")
     document.TimezoneOffsetFromUTC = offset[:5]
     for what in ("Content", "InstanceCreation", "Series"):
-        setattr(document, f"{what}Date", DA(made.date()))
-        setattr(document, f"{what}Time", TM(made.time()))
+        setattr(document, f"{what}Date", made.strftime("%Y%m%d"))
+        setattr(document, f"{what}Time", made.strftime("%H%M%S.%f"))
     document.SpecificCharacterSet = "ISO_IR 192"
 
 

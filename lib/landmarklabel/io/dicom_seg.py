@@ -25,8 +25,6 @@ from . import dicom_documents as documents
 from .dicom_documents import SCHEME, DocumentId
 from .raster import MAX_PIXELS
 
-KIND = "structures"
-
 _ANATOMY = hd.sr.CodedConcept("123037004", "SCT", "Anatomical Structure")  # CID 7150
 
 
@@ -70,7 +68,7 @@ def segmentation_to_seg(
         device_serial_number="0",
         content_label="STRUCTURES",
         content_description=protocol[:64],
-        series_description=documents.description(KIND, protocol),
+        series_description=documents.description(documents.STRUCTURES, protocol),
     )
     document.PatientOrientation = image.get("PatientOrientation") or ""
     documents.finish(document, identity, image)

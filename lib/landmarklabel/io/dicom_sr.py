@@ -29,8 +29,6 @@ from .dicom_documents import SCHEME, DocumentId
 
 logger = logging.getLogger(__name__)
 
-KIND = "landmarks"
-
 _STATUS = hd.CodedConcept("status", SCHEME, "Landmark status")
 _CONFIDENCE = hd.CodedConcept("confidence", SCHEME, "Confidence")
 _LANDMARK = hd.CodedConcept("landmark", SCHEME, "Anatomical landmark")
@@ -74,7 +72,7 @@ def landmarks_to_sr(
         manufacturer=documents.MANUFACTURER,
         manufacturer_model_name=documents.MANUFACTURER,
         software_versions=documents.version(),
-        series_description=documents.description(KIND, protocol.name),
+        series_description=documents.description(documents.LANDMARKS, protocol.name),
         is_complete=True,
         is_final=True,
     )
