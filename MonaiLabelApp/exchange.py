@@ -11,16 +11,18 @@ import logging
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from landmarklabel.errors import LandmarkLabelError, NotFoundError, RemoteError
+from landmarklabel.errors import LandmarkLabelError, NotFoundError, RemoteError, StorageError
 from landmarklabel.files import sha256
 from landmarklabel.io import dicom_documents
 from landmarklabel.io.cases import closed_structures, read_structures
@@ -44,6 +46,28 @@ MODALITIES = {LANDMARKS: "SR", STRUCTURES: "SEG"}
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 2.0, 300.0
 _IN_VAIN = 3  # failures one after the other, after which the archive is left alone for a while
 _LOOK_SHARE = 0.1  # of its time that the archive is asked for news
+
+
+_T = TypeVar("_T")
+
+
+def _each(things: Iterable[_T], act: Callable[[_T], None]) -> None:
+    """Go through all, so that one that can't be sent or read does not keep the rest; not on and on in vain.
+
+    Raises:
+        RemoteError: that of the last one that failed.
+    """
+    failed, in_vain = None, 0
+    for thing in things:
+        try:
+            act(thing)
+            in_vain = 0
+        except (RemoteError, NotFoundError) as problem:
+            failed, in_vain = problem, in_vain + 1
+            if in_vain >= _IN_VAIN:
+                break
+    if failed is not None:
+        raise RemoteError(str(failed))
 
 
 class Exchange(threading.Thread):
@@ -123,25 +147,27 @@ class Exchange(threading.Thread):
             RemoteError: the archive does not answer as it should.
         """
         self._look_at_labels()
-        came = [self._take_images(modality) for modality in self._store.options.modalities]
-        if any(came):
-            self._store.refresh()
-            self._waiting.clear()  # documents may have waited for their images
-        for kind, modality in MODALITIES.items():
-            self._read_documents(kind, modality)
+        images = [partial(self._take_images, modality) for modality in self._store.options.modalities]
+        documents = [partial(self._read_documents, kind, modality) for kind, modality in MODALITIES.items()]
+        _each([*images, *documents], lambda step: step())
         self._looked = datetime.now(timezone.utc).isoformat(timespec="seconds")
 
     # Images -------------------------------------------------------------------------------------------------
 
-    def _take_images(self, modality: str) -> bool:
-        """Returns whether there are new ones."""
-        came = False
-        for series in self._archive.series(modality):
+    def _take_images(self, modality: str) -> None:
+        found: list[bool] = []
+
+        def take(series: Series) -> None:
             if not self._ledger.is_known(series.uid, series.instances):
-                for header in self._archive.headers(series):
-                    came |= self._take_image(header)
+                found.extend(self._take_image(header) for header in self._archive.headers(series))
                 self._ledger.know(series.uid, series.instances)
-        return came
+
+        try:
+            _each(self._archive.series(modality), take)
+        finally:
+            if any(found):
+                self._store.refresh()
+                self._waiting.clear()  # documents may have waited for their images
 
     def _take_image(self, header: Dataset) -> bool:
         """Returns whether an image is among the studies now."""
@@ -152,12 +178,16 @@ class Exchange(threading.Thread):
         try:
             require_radiograph(header, f"image {uid}")
             dicom_documents.evidence_of(header, patient_module=False)
-        except LandmarkLabelError as problem:
-            logger.warning("left out: %s", problem)
-            self._ledger.refuse(uid, str(problem))
+            self._store.add_header(header)
+            return True
+        except StorageError:
+            raise
+        except Exception as problem:  # elements can be damaged in any way
+            ours = isinstance(problem, LandmarkLabelError)
+            reason = str(problem) if ours else f"image {uid}: damaged DICOM header ({type(problem).__name__})"
+            logger.warning("left out: %s", reason)
+            self._ledger.refuse(uid, reason)
             return False
-        self._store.add_header(header)
-        return True
 
     # Labels to send -----------------------------------------------------------------------------------------
 
@@ -193,17 +223,9 @@ class Exchange(threading.Thread):
         Raises:
             RemoteError: not all could be sent.
         """
-        failed: list[str] = []
-        for entry in self._ledger.entries(State.PENDING):
-            problem = self._sent(entry)
-            failed = [*failed, problem] if problem else []
-            if len(failed) >= _IN_VAIN:
-                break
-        if failed:
-            raise RemoteError(failed[-1])
+        _each(self._ledger.entries(State.PENDING), self._send)
 
-    def _sent(self, entry: Entry) -> str:
-        """Why a label could not be sent; "" if it was, or if there is nothing to send."""
+    def _send(self, entry: Entry) -> None:
         try:
             document = self._document(entry)
             if document is not None:
@@ -214,12 +236,11 @@ class Exchange(threading.Thread):
                 )
         except (RemoteError, NotFoundError) as problem:
             self._ledger.settle(entry, State.PENDING, str(problem))
-            return str(problem)
+            raise RemoteError(str(problem)) from None
         except Exception as problem:  # of this label no document can be made, whatever is tried
             reason = str(problem) if isinstance(problem, LandmarkLabelError) else type(problem).__name__
             logger.exception("%s of %s can't be a DICOM document", entry.kind, entry.image)
             self._ledger.settle(entry, State.FAILED, reason)
-        return ""
 
     def _document(self, entry: Entry) -> Dataset | None:
         """The document of a label; None if the label is another one by now, which has an entry of its own."""
@@ -253,17 +274,21 @@ class Exchange(threading.Thread):
 
     def _read_documents(self, kind: str, modality: str) -> None:
         description = dicom_documents.description(kind, self._store.protocol.name)
-        documents = []
-        for series in self._archive.series(modality, description):
+        documents: list[tuple[str, Dataset]] = []
+
+        def fetch(series: Series) -> None:
             if series.uid not in self._waiting and not self._ledger.is_read(series.uid):
-                try:
-                    documents += [(series.uid, each) for each in self._archive.documents(series)]
-                except NotFoundError:
-                    continue  # deleted a moment ago
-        # The last one first: those before it are too old then.
-        for series_uid, document in sorted(documents, key=lambda each: dicom_documents.made_at(each[1]), reverse=True):
-            if self._read(kind, document, series_uid):
-                self._ledger.mark_read(series_uid)
+                with suppress(NotFoundError):  # deleted a moment ago
+                    documents.extend((series.uid, each) for each in self._archive.documents(series))
+
+        try:
+            _each(self._archive.series(modality, description), fetch)
+        finally:
+            # The last one first: those before it are too old then.
+            documents.sort(key=lambda each: dicom_documents.made_at(each[1]), reverse=True)
+            for series_uid, document in documents:
+                if self._read(kind, document, series_uid):
+                    self._ledger.mark_read(series_uid)
 
     def _read(self, kind: str, document: Dataset, series: str) -> bool:
         """Make a label of a document, unless a later one is there. Returns whether it is done with."""

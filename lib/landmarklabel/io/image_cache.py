@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -61,7 +61,8 @@ class ImageCache:
         return sum(size for _, size, _ in self._entries())
 
     @contextmanager
-    def _alone(self, uid: str):  # type: ignore[no-untyped-def]
+    def _alone(self, uid: str) -> Iterator[None]:
+        """Keep others from fetching the same image."""
         with self._mutex:
             lock = self._fetching.setdefault(uid, threading.Lock())
         with lock:
