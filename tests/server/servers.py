@@ -73,7 +73,7 @@ class Server:
             try:
                 if requests.get(f"http://127.0.0.1:{self.port}/info/", timeout=5).ok:
                     return self
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 time.sleep(0.2)
 
     def stop(self) -> None:

@@ -91,8 +91,12 @@ def serve(folder: Path, archive: Orthanc, protocol: Protocol) -> Server:
     running.conf = {**running.conf, "dicomweb_folder": str(folder / "mirror"), "dicomweb_refresh_s": "1"}
     model = tiny.untrained_model(folder / "model.safetensors", protocol, tiny.config())
     publish(running, model)
-    running.start()
-    running.wait_for(lambda: running.get("/info/")["dicomweb"]["looked"], 60)
+    try:
+        running.start()
+        running.wait_for(lambda: running.get("/info/")["dicomweb"]["looked"], 60)
+    except BaseException:
+        running.stop()
+        raise
     return running
 
 

@@ -92,7 +92,7 @@ class Archive:
         filters = {"Modality": modality, **({"SeriesDescription": description} if description else {})}
         seen: set[str] = set()
         while True:
-            with self._said("searched for series"):
+            with self._said("searched for series", gone="offers no search there"):
                 page = self._client.search_for_series(
                     search_filters=filters, limit=_PAGE, offset=len(seen), fields=["SeriesDescription"]
                 )
@@ -153,14 +153,14 @@ class Archive:
             raise RemoteError(f"the DICOM server {self.url} refused {document.SOPInstanceUID} ({why})")
 
     @contextmanager
-    def _said(self, what: str) -> Iterator[None]:
+    def _said(self, what: str, gone: str = "has it no more") -> Iterator[None]:
         """Turn whatever goes wrong into one sentence."""
         try:
             yield
         except requests.HTTPError as problem:
             status = problem.response.status_code
             if status in (404, 410):
-                raise NotFoundError(f"the DICOM server {self.url}, {what}, has it no more ({status})") from None
+                raise NotFoundError(f"the DICOM server {self.url}, {what}, {gone} ({status})") from None
             hint = "; set its user name and password" if status in (401, 403) else ""
             raise RemoteError(f"the DICOM server {self.url}, {what}, answered {status}{hint}") from None
         except _TooMuchError as problem:
@@ -169,7 +169,7 @@ class Archive:
             raise RemoteError(f"the DICOM server {self.url} has no certificate that this machine trusts") from None
         except requests.Timeout:
             raise RemoteError(f"the DICOM server {self.url}, {what}, did not answer in time") from None
-        except requests.RequestException:
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
             raise RemoteError(f"the DICOM server {self.url} can't be reached") from None
         except Exception as problem:  # answers that are no DICOM fail in any way
             kind = type(problem).__name__
