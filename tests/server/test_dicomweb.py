@@ -65,12 +65,15 @@ def write_image(path: Path, seed: int, **attributes: Any) -> str:
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    """An archive of four radiographs, and of things that are none."""
+    """An archive of four radiographs, one of them compressed, and of things that are none."""
     folder = tmp_path_factory.mktemp("orthanc")
     running = Orthanc(folder / "orthanc").start()
     try:
         looks: list[dict[str, Any]] = [{}, {"Modality": "CR"}, {"PhotometricInterpretation": "MONOCHROME1"}, {}]
         running.images = [write_image(folder / f"{seed}.dcm", seed, **look) for seed, look in enumerate(looks)]
+        compressed = pydicom.dcmread(folder / "3.dcm")
+        compressed.compress(pydicom.uid.RLELossless)
+        compressed.save_as(folder / "3.dcm")
         running.bad = [
             write_image(folder / "none.dcm", 10, PixelData=None, Rows=None, Columns=None),
             write_image(folder / "frames.dcm", 11, NumberOfFrames=2),
