@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from dicomweb import DicomWebDatastore
 
 logger = logging.getLogger(__name__)
-logging.getLogger("dicomweb_client").setLevel(logging.WARNING)  # it notes every search
+for _name in ("dicomweb_client", "highdicom"):  # they note every search, and every module of a document
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 #: Tag of the final labels of each kind, and the modality of their documents.
 TAGS = {LANDMARKS: "final", STRUCTURES: "final_segmentation"}
