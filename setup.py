@@ -37,6 +37,7 @@ SERVER = [
     "pydicom<3",  # pydicom-seg 0.4.1 imports a module that pydicom 3 has dropped
     "pynetdicom<3",  # needs pydicom 3
     "dicomweb-client<0.60",  # needs pydicom 3
+    "highdicom>=0.22,<0.23",  # SR and SEG; the next one needs pydicom 3
     "psutil>=5.9",
     "prometheus_client>=0.20",  # /metrics
     "setuptools<82",  # MONAI Label imports distutils, which only setuptools has from Python 3.12 on

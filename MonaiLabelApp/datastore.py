@@ -24,6 +24,7 @@ from landmarklabel.io import read_radiograph
 from landmarklabel.io.headers import read_geometry
 from landmarklabel.io.images import SUFFIXES_OF_FORMAT, sniff
 from landmarklabel.protocol import Protocol
+from landmarklabel.radiograph import Geometry
 from landmarklabel.store import ConflictError, LabelStore, require_safe, split_image
 from landmarklabel.store.stock import as_stock_index
 
@@ -77,6 +78,15 @@ class LandmarkDatastore(Datastore):
             NotFoundError: there is none of that id.
         """
         return self.store.image_file(name).resolve()
+
+    def geometry(self, name: str) -> Geometry:
+        """The map between pixels and the world of an image.
+
+        Raises:
+            NotFoundError: there is none of that id.
+            ImageError: its file can't be read.
+        """
+        return read_geometry(self.require_image(name))
 
     @property
     def revision(self) -> int:
@@ -153,7 +163,7 @@ class LandmarkDatastore(Datastore):
         found = {}
         for name, path in self.store.label_files(DERIVED).items():
             try:
-                found[name] = read_derived(path, self.protocol, read_geometry(self.require_image(name)))
+                found[name] = read_derived(path, self.protocol, self.geometry(name))
             except LandmarkLabelError as problem:
                 logger.warning("new landmarks on %s are left out: %s", name, problem)
         return found
@@ -247,7 +257,7 @@ class LandmarkDatastore(Datastore):
 
     def _checked(self, name: str, file: Path, tag: str) -> CheckedLabel:
         require_safe(tag, "label tag")
-        geometry = read_geometry(self.require_image(name))
+        geometry = self.geometry(name)
         try:
             label = check_label(file, tag, self.protocol, geometry)
         except (LabelError, ImageError) as problem:

@@ -10,6 +10,7 @@ Settings, as MONAI Label's ``--conf NAME VALUE``:
 - those of the gateway: see :class:`gateway.GatewayOptions`.
 - ``index``: URL of a PostgreSQL that holds the label store's index, for several servers on one studies folder. The
   environment's ``LANDMARKLABEL_INDEX`` does not show its password to who lists processes. By default a file.
+- where the studies are a DICOMweb server: see :class:`dicomweb.DicomWebOptions`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ from monailabel.interfaces.tasks.train import TrainTask
 import landmarklabel
 from activelearning.strategies import First, Random
 from datastore import LandmarkDatastore
+from dicomweb import SETTINGS as DICOMWEB_SETTINGS
+from dicomweb import DicomWebDatastore, DicomWebOptions
 from gateway import SETTINGS, GatewayOptions, in_server, install
 from gateway.uploads import PutDown
 from history import history_routes
@@ -38,6 +42,7 @@ from infers.refine import RefineTask
 from infers.segmentation import SegmentationTask
 from landmarklabel.errors import ConfigError, ImageError, LandmarkLabelError, NotFoundError, listed
 from landmarklabel.protocol import load_protocol, shipped_protocols
+from landmarklabel.urls import is_url
 from measuring import Measuring
 from memory import ImageMemory
 from models import PublishedModel
@@ -52,6 +57,7 @@ logger = logging.getLogger(__name__)
 
 _SETTINGS = (
     "protocol", "models", "experiment", "interactive_experiment", "segmentation_experiment", "index", *SETTINGS,
+    *DICOMWEB_SETTINGS,
     "server_mode",
 )  # fmt: skip
 
@@ -64,7 +70,7 @@ class LandmarkApp(MONAILabelApp):
             self._read_settings(app_dir, studies, conf)
             super().__init__(
                 app_dir=app_dir,
-                studies=studies,
+                studies=str(self._dicomweb.studies) if self._dicomweb else studies,
                 conf=conf,
                 name="landmarklabel",
                 description=f"Anatomical landmarks: {self.protocol.title}",
@@ -93,9 +99,8 @@ class LandmarkApp(MONAILabelApp):
                 "which landmarks? start with --conf protocol NAME, one of "
                 f"{listed(shipped_protocols(), 20)}, or a YAML file"
             )
-        if studies.startswith(("http://", "https://")):
-            raise ConfigError(f"{studies}: studies must be a folder; DICOMweb servers are not supported yet")
         self._gateway = GatewayOptions.of(conf)
+        self._dicomweb = DicomWebOptions.of(studies, conf) if is_url(studies) else None
         self.protocol = load_protocol(conf["protocol"])
         self._models_folder = Path(conf.get("models") or Path(app_dir) / "model")
         makers = {"landmarks": "farnet", "refine": "interactive", "segmentation": "denseseg"}
@@ -105,7 +110,12 @@ class LandmarkApp(MONAILabelApp):
 
     def init_datastore(self) -> Datastore:
         index = self.conf.get("index") or os.environ.get("LANDMARKLABEL_INDEX", "")
-        return LandmarkDatastore(self.studies, self.protocol, settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD, index)
+        reload = settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD
+        if self._dicomweb:
+            return DicomWebDatastore(
+                self._dicomweb, self.protocol, active=in_server(), auto_reload=reload, index_url=index
+            )
+        return LandmarkDatastore(self.studies, self.protocol, reload, index)
 
     def init_infers(self) -> dict[str, InferTask]:
         landmarks, refining, segmenting = (self._published[task] for task in ("landmarks", "refine", "segmentation"))
@@ -123,7 +133,8 @@ class LandmarkApp(MONAILabelApp):
     def init_trainers(self) -> dict[str, TrainTask]:
         landmarks, refining = self._published["landmarks"], self._published["refine"]
         runs = self._models_folder / self.protocol.name / "runs"
-        place = Workplace(Path(self.studies), self.conf["protocol"], runs)
+        studies = self._dicomweb.training if self._dicomweb else Path(self.studies)
+        place = Workplace(studies, self.conf["protocol"], runs)
         experiment = self.conf.get("experiment") or "farnet_light"
         interactive = self.conf.get("interactive_experiment") or "interactive_light"
         segmentation = self.conf.get("segmentation_experiment") or "denseseg_light"
@@ -149,8 +160,10 @@ class LandmarkApp(MONAILabelApp):
             "landmarks": [landmark.model_dump() for landmark in self.protocol.landmarks],
             "structures": [structure.model_dump() for structure in self.protocol.structures],
         }
+        store = self.datastore()
         return {
             **super().info(),
+            **({"dicomweb": store.dicomweb_info()} if isinstance(store, DicomWebDatastore) else {}),
             "protocol": protocol,
             "missing": {task: problem for task, problem in missing.items() if problem is not None},
         }
@@ -223,7 +236,9 @@ class LandmarkApp(MONAILabelApp):
         try:
             if request.get("model") not in self._trainers:
                 raise NotFoundError(f"there is no train task '{request.get('model')}'; try {listed(self._trainers)}")
-            stats: dict[str, Any] = super().train(request)
+            store = self.datastore()
+            with store.for_training() if isinstance(store, DicomWebDatastore) else nullcontext():
+                stats: dict[str, Any] = super().train(request)
             return stats
         except LandmarkLabelError as problem:
             if in_server():

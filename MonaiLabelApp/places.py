@@ -13,7 +13,7 @@ from datastore import LandmarkDatastore
 from landmarklabel.carry import place_of
 from landmarklabel.derived import MapPlace, mean_place
 from landmarklabel.errors import LandmarkLabelError, ModelError
-from landmarklabel.io.headers import read_geometry
+from landmarklabel.io.layouts.common import image_id
 from landmarklabel.landmarks import Points
 from landmarklabel.markups import read_markups
 from landmarklabel.readout import DenseReadout
@@ -74,7 +74,11 @@ class DerivedPlaces:
     def on(self, image: Path) -> dict[str, Pixel]:
         """What was placed on this very image of the study: (x, y) in its pixels, by label."""
         return next(
-            (points for name, points in self._store.derived().items() if self._store.get_image_uri(name) == str(image)),
+            (
+                points
+                for name, points in self._store.derived().items()
+                if image_id(image.name) == name and self._store.get_image_uri(name) == str(image)
+            ),
             {},
         )
 
@@ -132,7 +136,7 @@ class DerivedPlaces:
         if not path.is_file():
             return None
         try:
-            points = read_markups(path, self._store.protocol, read_geometry(self._store.require_image(name))).points
+            points = read_markups(path, self._store.protocol, self._store.geometry(name)).points
         except LandmarkLabelError as problem:
             logger.warning("the final label of %s is left out: %s", name, problem)
             return None

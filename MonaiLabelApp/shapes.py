@@ -10,7 +10,6 @@ import numpy as np
 from datastore import LandmarkDatastore
 from landmarklabel.errors import LandmarkLabelError
 from landmarklabel.interaction.shape_prior import FEWEST_LABELS, ShapePrior
-from landmarklabel.io.headers import read_geometry
 from landmarklabel.io.plausibility import suspicious
 from landmarklabel.landmarks import Points
 from landmarklabel.markups import read_markups
@@ -66,7 +65,7 @@ class StudyShape:
 
     def _read(self, name: str, path: Path) -> _Label:
         try:
-            geometry = read_geometry(self._store.require_image(name))
+            geometry = self._store.geometry(name)
             points = read_markups(path, self._store.protocol, geometry).points
         except (LandmarkLabelError, OSError):  # wrong, or deleted a moment ago
             return None

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from .cli_boneage import app as bone_age
+from .cli_dicom import from_dicom, to_dicom
 from .cli_evaluate import evaluate
 from .cli_labels import app as labels
 from .cli_measure import measure
@@ -143,6 +144,8 @@ app.command()(predict)
 app.command()(carry)
 app.command()(measure)
 app.command()(search)
+app.command()(to_dicom)
+app.command()(from_dicom)
 
 
 app.command()(serve)

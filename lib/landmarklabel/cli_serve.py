@@ -11,10 +11,11 @@ import typer
 
 from .admission import TOKENS, is_loopback, new_token, require_certificate, require_safe_address
 from .errors import ConfigError
+from .urls import is_url, require_url
 
 
 def serve(
-    studies: Annotated[Path, typer.Argument(help="Studies folder: images at its top, labels in labels/.")],
+    studies: Annotated[str, typer.Argument(help="Studies folder (images, labels/), or the URL of a DICOMweb server.")],
     protocol: Annotated[str, typer.Option(help="Name of a protocol, or a YAML file.")],
     models: Annotated[Path | None, typer.Option(help="Folder of models; default: STUDIES.models beside it.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -26,6 +27,9 @@ def serve(
     segmentation_experiment: Annotated[
         str, typer.Option(help="What training the network of structures runs by default.")
     ] = "denseseg_light",
+    dicomweb: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE of a DICOMweb server: folder=DIR, patient_module=true, ...")
+    ] = None,
     token_file: Annotated[
         Path | None, typer.Option(help=f"Lines of ROLE NAME TOKEN; or put them into {TOKENS}.")
     ] = None,
@@ -43,15 +47,18 @@ def serve(
     infer_waiting: Annotated[int, typer.Option(min=1, max=100_000, help="How many may wait.")] = 256,
     infer_timeout: Annotated[float, typer.Option(min=1, help="Seconds after which one is given up.")] = 120,
 ) -> None:
-    """Start the MONAI Label server on a studies folder.
+    """Start the MONAI Label server on a studies folder, or on a DICOMweb server.
 
     Example: landmarklabel serve studies/spine --protocol spine_68
     """
     from .resources import resource
-    from .serving import server_command, what_to_try
+    from .serving import dicomweb_place, server_command, what_to_try
 
-    studies = studies.resolve()
-    models = models or studies.with_name(f"{studies.name}.models")
+    url = require_url(studies) if is_url(studies) else ""
+    if dicomweb and not url:
+        raise ConfigError(f"--dicomweb is for studies that are a DICOMweb server, http://...; {studies} is a folder")
+    folder, places = dicomweb_place(url, dicomweb or []) if url else (Path(studies).resolve(), {})
+    models = models or folder.with_name(f"{folder.name}.models")
     tokens = token_file is not None or bool(os.environ.get(TOKENS))
     require_safe_address(host, tokens, no_tokens, anyone_may_change_everything)
     tls = require_certificate(tls_cert, tls_key)
@@ -62,13 +69,14 @@ def serve(
         "max_upload_mb": f"{max_upload_mb:g}",
         "infer_waiting": str(infer_waiting),
         "infer_timeout": f"{infer_timeout:g}",
+        **places,
         **_admission(token_file, tokens, no_tokens and anyone_may_change_everything, allow_origin or []),
     }
     if infer_workers is not None:
         settings["infer_workers"] = str(infer_workers)
     app = resource("MonaiLabelApp")
-    command, environment = server_command(studies, protocol, models, host, port, settings, app, tls)
-    typer.echo(what_to_try(studies, protocol, models, host, port, tls is not None, tokens))
+    command, environment = server_command(folder, protocol, models, host, port, settings, app, tls, url)
+    typer.echo(what_to_try(folder, protocol, models, host, port, tls is not None, tokens))
     typer.echo(_who_may(host, tokens, tls is not None))
     sys.stdout.flush()
     os.execve(command[0], command, environment)

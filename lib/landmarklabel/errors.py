@@ -68,6 +68,12 @@ class StorageError(LandmarkLabelError):
     http_status = 507
 
 
+class RemoteError(LandmarkLabelError):
+    """Another server, such as a DICOM archive, does not answer, or not as it should."""
+
+    http_status = 503
+
+
 def listed(names: Iterable[str], most: int = 8) -> str:
     """Names in a sentence: ``S, N, Or`` and, beyond ``most``, ``and 12 more``."""
     names = [str(name) for name in names]

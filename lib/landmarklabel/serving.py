@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
@@ -14,6 +14,7 @@ from .errors import ConfigError
 from .files import storage_errors
 from .io.layouts.common import image_id, is_image
 from .protocol import load_protocol
+from .urls import default_folder
 
 # Connections at once; a click takes one, and is answered or refused in seconds.
 _CONNECTIONS = 512
@@ -28,12 +29,14 @@ def server_command(
     settings: Mapping[str, str],
     app: Path,
     tls: tuple[Path, Path] | None = None,
+    url: str = "",
 ) -> tuple[list[str], dict[str, str]]:
     """The command that starts the server, and its environment.
 
     Args:
         settings: of the app, by name; its own where one is not given.
         tls: certificate and key, for https.
+        url: of the DICOMweb server that the studies are; ``studies`` is the folder beside it.
 
     Raises:
         ProtocolError: there is no such protocol, or it is not valid.
@@ -46,7 +49,8 @@ def server_command(
         raise ConfigError("MONAI Label is not installed; install landmarklabel[server]")
     app = _writable(app, models)
     settings = {"protocol": protocol, "models": str(models.resolve()), **settings}
-    command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app), "--studies", str(studies)]
+    command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app)]
+    command += ["--studies", url or str(studies)]
     command += ["--host", host, "--port", str(port), "--limit_concurrency", str(_CONNECTIONS)]
     if tls is not None:
         command += ["--ssl_certfile", str(tls[0].resolve()), "--ssl_keyfile", str(tls[1].resolve())]
@@ -56,6 +60,28 @@ def server_command(
     # without spinning leave the cores to each other when a training runs beside the server.
     environment = {"MONAI_LABEL_TRACKING_ENABLED": "false", "OMP_WAIT_POLICY": "passive"}
     return command, {**os.environ, **environment}
+
+
+def dicomweb_place(url: str, settings: Sequence[str]) -> tuple[Path, dict[str, str]]:
+    """The studies folder beside a DICOMweb server, made if it is not there, and the app's settings.
+
+    Args:
+        settings: ``NAME=VALUE``, of ``dicomweb_NAME``.
+
+    Raises:
+        ConfigError: the URL or a setting is not valid.
+        StorageError: the folder can't be made.
+    """
+    given = {"dicomweb_folder": str(default_folder(url))}
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals or not value:
+            raise ConfigError(f"--dicomweb {text}: expected NAME=VALUE, such as folder=DIR or patient_module=true")
+        given[f"dicomweb_{name.strip()}"] = value.strip()
+    folder = Path(given["dicomweb_folder"]).resolve() / "studies"
+    with storage_errors(folder, "the studies"):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder, {**given, "dicomweb_folder": str(folder.parent)}
 
 
 def _writable(app: Path, models: Path) -> Path:

@@ -32,7 +32,7 @@ class Server:
     """A server that runs, and what is needed to start it again."""
 
     folder: Path
-    studies: Path
+    studies: Path | str
     conf: dict[str, str]
     port: int = 0
     token: str = ""
@@ -79,7 +79,7 @@ class Server:
             try:
                 if self("GET", "/healthz").ok:
                     return self
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 time.sleep(0.2)
 
     def stop(self) -> None:

@@ -88,14 +88,16 @@ def read_structures(path: Path, protocol: Protocol, geometry: Geometry) -> Segme
         ImageError: the file can't be read.
         LabelError: it does not fit the image, or the protocol, which may have no closed structure.
     """
-    closed = [structure for structure in protocol.structures if structure.closed]
-    if not closed:
+    names, titles = closed_structures(protocol)
+    if not names:
         raise LabelError(f"{path.name}: a label image, but {protocol.name} has no closed structures to label")
-    names, titles = (
-        [structure.name for structure in closed],
-        [structure.title or structure.name for structure in closed],
-    )
     return read_segmentation(path, geometry, names, titles)
+
+
+def closed_structures(protocol: Protocol) -> tuple[list[str], list[str]]:
+    """Names and titles of the structures that a label image can hold, in their order."""
+    closed = [structure for structure in protocol.structures if structure.closed]
+    return [structure.name for structure in closed], [structure.title or structure.name for structure in closed]
 
 
 @dataclass(frozen=True, eq=False)

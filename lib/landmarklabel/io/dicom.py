@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import decode_data_sequence
-from pydicom.uid import UID
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from ..errors import ImageError
 from ..radiograph import Radiograph, SpacingSource
@@ -22,6 +22,15 @@ from .raster import MAX_PIXELS, luminance
 from .volume import image_geometry
 
 logger = logging.getLogger(__name__)
+
+#: More than MAX_PIXELS in colours of 16 bits have; a file that is larger is damaged or hostile.
+MAX_BYTES = 6 * MAX_PIXELS + (64 << 20)
+
+# Images that no X-ray source and detector made by projection.
+_OTHER_MODALITIES = (
+    "CT", "MR", "PT", "NM", "US", "IVUS", "OCT", "OP", "OPT", "SM", "GM", "ES", "XC", "ECG", "EPS", "HD", "SEG",
+    "RTDOSE", "RTSTRUCT", "RTPLAN", "TG", "LS", "DMS",
+)  # fmt: skip
 
 
 def read_dicom(path: Path) -> Radiograph:
@@ -34,6 +43,8 @@ def read_dicom(path: Path) -> Radiograph:
         ImageError: not DICOM, no pixels, several frames, or a compression without a decoder.
     """
     try:
+        _require_bounded(path)
+        require_radiograph(pydicom.dcmread(path, stop_before_pixels=True), path.name)
         return _read(path, pydicom.dcmread(path))
     except ImageError:
         raise
@@ -41,8 +52,23 @@ def read_dicom(path: Path) -> Radiograph:
         raise ImageError(f"{path.name}: damaged DICOM file ({problem})") from None
 
 
+def read_header(path: Path) -> Dataset:
+    """Everything of a DICOM file but its pixels.
+
+    Raises:
+        ImageError: it is missing, or no DICOM.
+    """
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True)
+    except OSError as problem:
+        raise ImageError(f"{path}: can't be read ({problem.strerror})") from None
+    except Exception as problem:  # on a damaged file pydicom raises whatever it runs into
+        raise ImageError(f"{path.name}: expected a DICOM file ({problem})") from None
+
+
 def _read(path: Path, dataset: Dataset) -> Radiograph:
-    _require_single_frame(dataset, path)
+    if "PixelData" not in dataset:
+        raise ImageError(f"{path.name}: DICOM without an image ({dataset.get('Modality')}); expected a CR or DX image")
     inverted = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
     if dataset.file_meta.TransferSyntaxUID.is_compressed:
         pixels = _decode_compressed(path, dataset)
@@ -54,15 +80,31 @@ def _read(path: Path, dataset: Dataset) -> Radiograph:
     return Radiograph(pixels, geometry, spacing, source, window, source=path.name)
 
 
-def _require_single_frame(dataset: Dataset, path: Path) -> None:
-    frames = int(dataset.get("NumberOfFrames") or 1)
+def _require_bounded(path: Path) -> None:
+    """Refuse what would fill the memory before its size can be seen in its header."""
+    if path.stat().st_size > MAX_BYTES:
+        raise ImageError(f"{path.name}: {path.stat().st_size} bytes; at most {MAX_BYTES} are read")
+    syntax = pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID")
+    if syntax == DeflatedExplicitVRLittleEndian:
+        raise ImageError(f"{path.name}: deflated as a whole, header and all; store it uncompressed or as JPEG 2000")
+
+
+def require_radiograph(header: Dataset, name: str) -> None:
+    """Check, by its header alone, that a DICOM object is one single radiograph of a size that is read.
+
+    Raises:
+        ImageError: it is not; the sentence begins with ``name``.
+    """
+    kind = header.get("Modality") or UID(str(header.get("SOPClassUID") or "")).name or "of no modality"
+    if header.get("Modality") in _OTHER_MODALITIES:
+        raise ImageError(f"{name}: a DICOM object of modality {kind}; expected a radiograph, such as CR or DX")
+    frames = int(header.get("NumberOfFrames") or 1)
     if frames != 1:
-        raise ImageError(f"{path.name} has {frames} frames; expected one single 2D image")
-    if "PixelData" not in dataset or not dataset.get("Rows") or not dataset.get("Columns"):
-        kind = dataset.get("Modality") or UID(str(dataset.get("SOPClassUID") or "")).name or "of no modality"
-        raise ImageError(f"{path.name}: DICOM without an image ({kind}); expected a CR or DX image")
-    if dataset.Rows * dataset.Columns > MAX_PIXELS:
-        raise ImageError(f"{path.name}: {dataset.Columns} x {dataset.Rows} pixels; at most {MAX_PIXELS} are read")
+        raise ImageError(f"{name} has {frames} frames; expected one single 2D image")
+    if not header.get("Rows") or not header.get("Columns"):
+        raise ImageError(f"{name}: DICOM without an image ({kind}); expected a CR or DX image")
+    if header.Rows * header.Columns > MAX_PIXELS:
+        raise ImageError(f"{name}: {header.Columns} x {header.Rows} pixels; at most {MAX_PIXELS} are read")
 
 
 def _decode(path: Path, dataset: Dataset, inverted: bool) -> NDArray[np.generic]:
