@@ -28,6 +28,7 @@ LEARNING = [
     "tensorboard>=2.16",
     "matplotlib>=3.8",
     "filelock>=3.13",
+    "SQLAlchemy>=2.0.30,<2.1",  # the index of the label store; 2.1 is not tried yet
 ]
 
 SERVER = [
@@ -44,8 +45,13 @@ SEARCH = [
     "optuna>=4,<5",  # a search that goes on must choose the weights that it would have chosen
 ]
 
+POSTGRES = [
+    "psycopg[binary]>=3.2",  # several servers on one PostgreSQL
+]
+
 DEV = [
     *SEARCH,
+    *POSTGRES,
     "pytest>=8",
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",
@@ -92,7 +98,7 @@ setup(
     packages=[*find_packages("lib"), *RESOURCES],
     package_data={name: ["*.yaml", "*.py"] for name in RESOURCES},
     install_requires=CORE + LEARNING,
-    extras_require={"server": SERVER, "search": SEARCH, "dev": DEV},
+    extras_require={"server": SERVER, "search": SEARCH, "postgres": POSTGRES, "dev": DEV},
     entry_points={"console_scripts": ["landmarklabel=landmarklabel.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3.10",

@@ -1,0 +1,1 @@
+"""The label store: images and labels of a studies folder, every label with its history, none ever lost."""
