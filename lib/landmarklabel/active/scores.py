@@ -5,30 +5,40 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
-from sqlalchemy import Column, Engine, Float, LargeBinary, MetaData, String, Table, Text, delete, insert, select
+from sqlalchemy import BigInteger, Column, Float, LargeBinary, String, Table, Text, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from ..files import sha256
+from ..store.index import METADATA, Index, Name
 from .features import Features
 from .scoring import ImageScore
 
-_metadata = MetaData()
 _looks = Table(
     "image_looks",
-    _metadata,
+    METADATA,
     Column("content", String(64), primary_key=True),  # digest of the image's file
     Column("appearance", LargeBinary, nullable=False),  # 16-bit floats, little endian
     Column("problem", Text),  # why it can't be read; the appearance is empty then
 )
 _scores = Table(
     "image_scores",
-    _metadata,
+    METADATA,
     Column("model", String(64), primary_key=True),  # version of its weights
     Column("content", String(64), primary_key=True),
     Column("relative", Float(53)),  # NULL: the model answers nothing
     Column("mm", Float(53)),
     Column("shape", LargeBinary, nullable=False),
+)
+_contents = Table(
+    "image_contents",
+    METADATA,
+    Column("image", Name, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("content", String(64), nullable=False),
 )
 
 
@@ -51,12 +61,36 @@ class Scores:
     """Appearances and scores of images. Several processes may write: what is known already is not written again.
 
     Args:
-        engine: of the database; tables are made where they are not there.
+        index: of the studies.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        _metadata.create_all(engine)
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        index.require(_looks, _scores, _contents)
+
+    def content(self, image: str, path: Path) -> str:
+        """The digest of an image's file, made again when the file has changed.
+
+        Raises:
+            OSError: there is no such file, or it can't be read.
+        """
+        status = path.stat()
+        stamp = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+        same = [_contents.c[key] == value for key, value in stamp.items()]
+        with self._index.reading() as database:
+            known = database.execute(select(_contents.c.content).where(_contents.c.image == image, *same)).scalar()
+        if known is not None:
+            return str(known)
+        content = sha256(path)
+        with self._index.writing() as database:
+            database.execute(delete(_contents).where(_contents.c.image == image))
+        self._add(_contents, {"image": image, "content": content, **stamp})
+        return content
+
+    def contents(self) -> dict[str, str]:
+        """The digests that are known, by image; a file may have changed since."""
+        with self._index.reading() as database:
+            return {row.image: row.content for row in database.execute(select(_contents.c.image, _contents.c.content))}
 
     def note_look(self, content: str, appearance: Features, problem: str | None = None) -> None:
         """How an image looks; or, with an empty appearance, why it can't be read."""
@@ -70,7 +104,7 @@ class Scores:
 
     def _add(self, table: Table, values: dict[str, object]) -> None:
         try:
-            with self._engine.begin() as database:
+            with self._index.writing() as database:
                 database.execute(insert(table).values(values))
         except IntegrityError:  # another process has found out the same
             pass
@@ -78,7 +112,7 @@ class Scores:
     def known(self, model: str | None) -> Known:
         """All that is known, with the scores by a model."""
         known = Known()
-        with self._engine.connect() as database:
+        with self._index.reading() as database:
             for row in database.execute(select(_looks)):
                 known.appearance[row.content] = _unpacked(row.appearance)
                 if row.problem is not None:
@@ -88,14 +122,9 @@ class Scores:
                 known.scores[row.content] = ImageScore(error, row.mm, _unpacked(row.shape))
         return known
 
-    def forget(self, content: str) -> None:
-        """Find out again what an image is like: the file could not be read, and may be readable now."""
-        with self._engine.begin() as database:
-            database.execute(delete(_looks).where(_looks.c.content == content))
-
     def keep_models(self, models: Collection[str]) -> None:
         """Forget what other models have said."""
-        with self._engine.begin() as database:
+        with self._index.writing() as database:
             database.execute(delete(_scores).where(_scores.c.model.not_in(list(models))))
 
 

@@ -130,12 +130,13 @@ def _with_covered(pool: Pool, index: int) -> Pool:
 
 
 def _first(pool: Pool, seed: int | None) -> NDArray[np.intp]:
-    return np.argsort(np.asarray(pool.ids, dtype=object), kind="stable")
+    return np.argsort(np.asarray(list(pool.ids), dtype=object), kind="stable")
 
 
 def _random(pool: Pool, seed: int | None) -> NDArray[np.intp]:
     """By ids, so that a seed gives the same for the same images in whatever order they come."""
-    return _first(pool, seed)[np.random.default_rng(seed).permutation(len(pool))]
+    drawn = np.random.default_rng(seed).permutation(len(pool))
+    return drawn if seed is None else _first(pool, seed)[drawn]
 
 
 def _uncertain(pool: Pool) -> Array:
@@ -147,12 +148,16 @@ def _diverse(pool: Pool) -> Array:
 
 
 def _mixed(pool: Pool) -> Array:
-    """Wrong and unlike what is labelled: the product of ranks, since neither is to be measured in the other."""
-    return rankdata(_uncertain(pool)) * rankdata(_diverse(pool))
+    """Wrong and unlike what is labelled: the product of ranks, since neither can be measured in the other.
+
+    Of equal products, the one of larger error.
+    """
+    wrong, unlike = rankdata(_uncertain(pool)), rankdata(_diverse(pool))
+    return wrong * unlike + wrong / (8 * len(pool))
 
 
 def _known(values: Array) -> Array:
-    """With the median for what is not known yet: it comes before what is known to be of little use."""
+    """Values with the median for what is not known yet: it comes before what is known to be of little use."""
     known = values[np.isfinite(values)]
     return np.where(np.isfinite(values), values, np.median(known) if known.size else 0.0)
 
