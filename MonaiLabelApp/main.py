@@ -7,6 +7,7 @@ Settings, as MONAI Label's ``--conf NAME VALUE``:
 - ``experiment``: what the train task ``farnet`` runs by default; itself by default ``farnet_light``.
 - ``interactive_experiment``: what the train task ``interactive`` runs by default; ``interactive_light``.
 - ``segmentation_experiment``: what the train task ``denseseg`` runs by default; ``denseseg_light``.
+- ``training_threads``: how many threads a training takes; half the cores by default.
 """
 
 from __future__ import annotations
@@ -26,17 +27,29 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
 import landmarklabel
-from activelearning.strategies import First, Random
+from activelearning.knowledge import ImageKnowledge
+from activelearning.next_image import NextImages
+from activelearning.routes import annotating_routes
+from activelearning.strategies import seed_of, strategies
+from background import Background, Clicks
+from batch import BatchInference, batch_routes
 from datastore import LandmarkDatastore
 from gateway import in_server, install_error_answers
 from infers.landmarks import LandmarksTask
 from infers.refine import RefineTask
 from infers.segmentation import SegmentationTask
+from landmarklabel.active.leases import Leases, PutOffImages
+from landmarklabel.active.scores import Scores
 from landmarklabel.errors import ConfigError, ImageError, LandmarkLabelError, NotFoundError, listed
+from landmarklabel.files import storage_errors
 from landmarklabel.protocol import load_protocol, shipped_protocols
+from landmarklabel.store.index import Index
 from memory import ImageMemory
 from models import PublishedModel
 from places import DerivedPlaces
+from routing import add_routes, start_background
+from runs import run_routes
+from session_folder import SessionFolder
 from shapes import StudyShape
 from trainers.base import Workplace
 from trainers.denseseg import DenseSegTrainTask
@@ -47,7 +60,8 @@ logger = logging.getLogger(__name__)
 
 _TEMPORARY = re.compile(r"tmp[a-z0-9_]{8}(\.|$)")  # how Python's tempfile names files
 _SETTINGS = (
-    "protocol", "models", "experiment", "interactive_experiment", "segmentation_experiment", "server_mode",
+    "protocol", "models", "experiment", "interactive_experiment", "segmentation_experiment", "training_threads",
+    "server_mode",
 )  # fmt: skip
 
 
@@ -71,11 +85,22 @@ class LandmarkApp(MONAILabelApp):
             logger.error("the server can't start: %s", problem)
             raise SystemExit(f"the server can't start: {problem}") from None
         install_error_answers()
+        self._auto_update_scoring = False  # MONAI Label's own, a process for every next image
         for task, model in self._published.items():
             problem_text = model.problem()
             logger.info("%s: %s", task, problem_text or f"model {model.predictor()[1].version}")
         if in_server():
             self._segmentation.prepare()
+            self._work_in_the_background()
+
+    def _work_in_the_background(self) -> None:
+        background = Background(self._clicks, [self._batch, self._knowledge])
+        add_routes(
+            annotating_routes(self._next_images),
+            batch_routes(self._batch, background.wake),
+            run_routes(self._models_folder, self.protocol.name, background.wake),
+        )
+        start_background(background)
 
     def _read_settings(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         unknown = sorted(set(conf) - set(_SETTINGS))
@@ -89,6 +114,7 @@ class LandmarkApp(MONAILabelApp):
         if studies.startswith(("http://", "https://")):
             raise ConfigError(f"{studies}: studies must be a folder; DICOMweb servers are not supported yet")
         self.protocol = load_protocol(conf["protocol"])
+        self._training_threads = _threads(conf)
         self._models_folder = Path(conf.get("models") or Path(app_dir) / "model")
         makers = {"landmarks": "farnet", "refine": "interactive", "segmentation": "denseseg"}
         self._published = {
@@ -99,19 +125,38 @@ class LandmarkApp(MONAILabelApp):
         return LandmarkDatastore(self.studies, self.protocol, auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD)
 
     def init_infers(self) -> dict[str, InferTask]:
+        self._clicks, self._study = Clicks(), StudyShape(self.datastore())
+        tasks = self._tasks(ImageMemory())
+        self._refine, self._segmentation = tasks["refine"], tasks["segmentation"]
+        # A batch keeps the latest image only: what annotators work on is not forgotten for it.
+        state = self._models_folder / self.protocol.name / "batch.json"
+        self._batch = BatchInference(self.datastore(), self._tasks(ImageMemory(0)), self._version, state)
+        return dict(tasks)
+
+    def _tasks(self, memory: ImageMemory) -> dict[str, Any]:
+        """The infer tasks, over one memory of images."""
         landmarks, refining, segmenting = (self._published[task] for task in ("landmarks", "refine", "segmentation"))
-        store, memory = self.datastore(), ImageMemory()
-        places = DerivedPlaces(store, memory)
-        self._refine = RefineTask(self.protocol, (refining, landmarks, segmenting), memory, StudyShape(store))
-        self._segmentation = SegmentationTask(self.protocol, (segmenting, landmarks), memory, places)
+        places = DerivedPlaces(self.datastore(), memory)
         return {
-            "landmarks": LandmarksTask(landmarks, memory), "refine": self._refine, "segmentation": self._segmentation,
-        }  # fmt: skip
+            "landmarks": LandmarksTask(landmarks, memory),
+            "refine": RefineTask(self.protocol, (refining, landmarks, segmenting), memory, self._study),
+            "segmentation": SegmentationTask(self.protocol, (segmenting, landmarks), memory, places),
+        }
+
+    def _version(self, task: str) -> str:
+        """Of the weights that answer a task.
+
+        Raises:
+            ModelError: there are none, or they can't be used.
+        """
+        order = {"landmarks": ("landmarks",), "segmentation": ("segmentation", "landmarks")}
+        models = [self._published[name] for name in order.get(task, ("refine", "landmarks", "segmentation"))]
+        return next((model for model in models if model.is_there()), models[0]).predictor()[1].version
 
     def init_trainers(self) -> dict[str, TrainTask]:
         landmarks, refining = self._published["landmarks"], self._published["refine"]
         runs = self._models_folder / self.protocol.name / "runs"
-        place = Workplace(Path(self.studies), self.conf["protocol"], runs)
+        place = Workplace(Path(self.studies), self.conf["protocol"], runs, self._training_threads)
         experiment = self.conf.get("experiment") or "farnet_light"
         interactive = self.conf.get("interactive_experiment") or "interactive_light"
         segmentation = self.conf.get("segmentation_experiment") or "denseseg_light"
@@ -122,7 +167,25 @@ class LandmarkApp(MONAILabelApp):
         }
 
     def init_strategies(self) -> dict[str, Strategy]:
-        return {"random": Random(), "first": First()}
+        store, index = self.datastore(), self._index()
+        models = [self._published[task] for task in ("landmarks", "segmentation", "refine")]
+        self._knowledge = ImageKnowledge(store, models, Scores(index), self._study)
+        self._next_images = NextImages(store, self._knowledge, Leases(index), PutOffImages(index))
+        return strategies(self._next_images)
+
+    def _index(self) -> Index:
+        """The database beside the studies."""
+        folder = Path(self.studies) / ".landmarklabel"
+        with storage_errors(folder, "the index of the studies"):
+            folder.mkdir(exist_ok=True)
+        return Index(folder, "studies")
+
+    def _load_sessions(self, load: bool = False) -> SessionFolder | None:
+        return SessionFolder(settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY) if load else None
+
+    def on_save_label(self, image_id: str, label_id: str) -> None:
+        """MONAI Label tells that a label was saved: who has the image keeps it, or is done with it."""
+        self._next_images.saved(image_id)
 
     def info(self) -> dict[str, Any]:
         """What a client needs to know; ``missing`` says which tasks can't answer yet, and why."""
@@ -140,6 +203,7 @@ class LandmarkApp(MONAILabelApp):
         return {
             **super().info(),
             "protocol": protocol,
+            "active_learning": self._knowledge.progress(),
             "missing": {task: problem for task, problem in missing.items() if problem is not None},
         }
 
@@ -158,7 +222,10 @@ class LandmarkApp(MONAILabelApp):
         # A file that was sent along has a name of the server's making, which means nothing to who sent it.
         named = path != Path(str(name))
         try:
-            file, params = task({**request, "image": str(path), "image_name": str(name) if named else "the file sent"})
+            with self._clicks.serving():
+                file, params = task(
+                    {**request, "image": str(path), "image_name": str(name) if named else "the file sent"}
+                )
         except ImageError as problem:
             raise problem if named else ImageError(str(problem).replace(path.name, "the file sent")) from None
         label = file
@@ -167,17 +234,25 @@ class LandmarkApp(MONAILabelApp):
         return {"label": label, "tag": request.get("label_tag", "original"), "file": file, "params": params}
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The next image to label.
+        """The next image to label, for ``request["client_id"]``; without an ``id``, ``detail`` says why there is none.
 
         Raises:
             NotFoundError: there is no such strategy.
+            ConfigError: the seed or the client's name is none.
         """
-        if (request.get("strategy") or "random") not in list(self._strategies):
-            raise NotFoundError(f"there is no strategy '{request['strategy']}'; there are {listed(self._strategies)}")
-        if not isinstance(request.get("seed"), (int, type(None))):
-            raise ConfigError(f"seed must be a whole number, got {request['seed']!r}")
-        sample: dict[str, Any] = super().next_sample(request)
+        strategy = request.get("strategy") or "mixed"
+        if not isinstance(strategy, str) or strategy not in self._strategies:
+            raise NotFoundError(f"there is no strategy '{strategy}'; there are {listed(self._strategies)}")
+        seed_of(request)
+        sample: dict[str, Any] = self._strategies[strategy](request, self.datastore())
         return sample
+
+    def batch_infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """A batch from its beginning to its end; see :class:`~batch.BatchInference`."""
+        self._batch.submit(request.get("model", ""), request.get("images", "all"), request)
+        while self._batch.step():
+            pass
+        return self._batch.state()
 
     def bundle_path(self, model: str) -> None:
         """MONAI Label asks this of every task that is submitted: the one place to refuse an unknown one.
@@ -219,3 +294,17 @@ class LandmarkApp(MONAILabelApp):
         in_session = sessions is not None and Path(sessions.store_path).resolve() in path.parents
         uploaded = path.parent == Path(tempfile.gettempdir()).resolve() and _TEMPORARY.match(path.name) is not None
         return name.startswith("/") and (in_session or uploaded) and path.is_file()
+
+
+def _threads(conf: dict[str, str]) -> int:
+    """How many threads a training takes.
+
+    Raises:
+        ConfigError: it is no number, or more than there are cores.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    text = str(conf.get("training_threads") or max(1, cores // 2))
+    threads = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+    if not 1 <= threads <= cores:
+        raise ConfigError(f"--conf training_threads {text}: expected a whole number from 1 to {cores}, the cores here")
+    return threads

@@ -17,6 +17,7 @@ from .cli_boneage import app as bone_age
 from .cli_evaluate import evaluate
 from .cli_options import Changes, Device, ProtocolOption, Source, bar, change, say_suspicious
 from .cli_predict import carry, predict
+from .cli_runs import app as runs
 from .cli_search import search
 from .errors import ConfigError, LandmarkLabelError
 
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 
 app.add_typer(bone_age, name="bone-age")
+app.add_typer(runs, name="runs")
 
 
 @app.command()

@@ -115,7 +115,7 @@ def test_what_is_not_scored_yet_comes_before_what_is_known_to_be_easy() -> None:
 
 
 def test_random_draws_all_alike() -> None:
-    counts = {name: 0 for name in "abcd"}
+    counts = dict.fromkeys("abcd", 0)
     for seed in range(2000):
         counts[choose("random", Pool.of("dbca"), 1, seed)[0].id] += 1
     assert min(counts.values()) > 400

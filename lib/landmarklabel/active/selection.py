@@ -121,7 +121,7 @@ def _that_knows(strategy: str, pool: Pool) -> str:
 
 
 def _with_covered(pool: Pool, index: int) -> Pool:
-    """The pool once an image is covered, too: k-center greedy (Gonzalez, 1985; for labelling, Sener & Savarese, 2018)."""
+    """The pool once an image is covered, too: greedy k-center (Gonzalez, 1985; Sener & Savarese, 2018)."""
     row = pool.features[index : index + 1]
     to_it = distance_to_nearest(pool.features, row)
     known = pool.nearest is not None or len(pool.covered) > 0

@@ -25,6 +25,6 @@ def expected_errors(points: ArrayLike, mean: ArrayLike, covariances: ArrayLike, 
         (..., K), NaN where nothing is answered.
     """
     scale = np.broadcast_to(np.asarray(unit, dtype=np.float64), (2,))
-    offset = (np.asarray(points, dtype=np.float64) - mean) * scale
+    offset = (np.asarray(points, dtype=np.float64) - np.asarray(mean, dtype=np.float64)) * scale
     variances = np.diagonal(np.asarray(covariances, dtype=np.float64), axis1=-2, axis2=-1) * scale**2
     return np.sqrt((variances + offset**2).sum(axis=-1))
