@@ -14,7 +14,7 @@ import torch
 
 logger = logging.getLogger(__name__)
 
-#: Lower than that of threads that answer, by as much as training is.
+#: By how much lower its priority is, as of Unix: that of training is between it and that of threads that answer.
 NICENESS = 10
 
 # After a click the next one is likely: this long nothing begins. After so long of clicks only, one piece is done, so
@@ -55,7 +55,7 @@ class Clicks:
     def _left(self) -> float:
         return float("inf") if self._serving else self._last + _QUIET_S - time.monotonic()
 
-    def wait(self, most: float = _PATIENCE_S) -> None:
+    def wait(self, most: float) -> None:
         """Return when nobody waits, or after ``most`` seconds."""
         end = time.monotonic() + most
         with self._changed:
@@ -102,10 +102,15 @@ class Background:
     def _work(self) -> None:
         lower_this_thread()
         while not self._ended.is_set():
-            self._clicks.wait()
+            self._wait_for_clicks()
             self._called.clear()
             if not any(self._step(number, task) for number, task in enumerate(self._tasks)):
                 self._called.wait(_LOOK_S)
+
+    def _wait_for_clicks(self) -> None:
+        end = time.monotonic() + _PATIENCE_S
+        while not self._clicks.quiet and time.monotonic() < end and not self._ended.is_set():
+            self._clicks.wait(_QUIET_S)
 
     def _step(self, number: int, task: Task) -> bool:
         if self._ended.is_set() or self._resting.get(number, 0.0) > time.monotonic():

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,7 @@ class ImageKnowledge:
         self._lock = threading.Lock()
         self._model: _Model | None = None
         self._todo: deque[str] = deque()
+        self._looking = 0  # images at just now
         self._planned: tuple[object, ...] | None = None
         self._known, self._contents = Known(), dict[str, str]()
         self._loaded: str | None = ""  # version whose scores are in memory; at first, of none
@@ -74,11 +76,14 @@ class ImageKnowledge:
         if not self._todo:
             self._renew_snapshot(at_once=True)
             return False
-        start, name = time.perf_counter(), self._todo.popleft()
+        start = time.perf_counter()
+        with self._lock:
+            name, self._looking = self._todo.popleft(), 1
         try:
-            self._look_at(name)
-        except (NotFoundError, FileNotFoundError):  # deleted a moment ago
-            pass
+            with suppress(NotFoundError, FileNotFoundError):  # deleted a moment ago
+                self._look_at(name)
+        finally:
+            self._looking = 0
         self._seconds.append(time.perf_counter() - start)
         self._stale = True
         self._renew_snapshot()
@@ -192,7 +197,7 @@ class ImageKnowledge:
     def progress(self) -> dict[str, Any]:
         """How far this is, as in ``active_learning`` of /info/."""
         with self._lock:
-            left, model, known = len(self._todo), self._model, len(self._contents)
+            left, model, known = len(self._todo) + self._looking, self._model, len(self._contents)
             problems, scored = len(self._known.problems), len(self._known.scores)
             seconds = list(self._seconds)
         state = "not begun" if self._planned is None else "running" if left else "done"

@@ -112,7 +112,7 @@ def _oom_kills() -> int | None:
     return sum(counts) if counts else None
 
 
-def give_way(threads: int, niceness: int = 10) -> None:
+def give_way(threads: int, niceness: int = 5) -> None:
     """From now on this process computes in so many threads, and yields to others.
 
     Args:
