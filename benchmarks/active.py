@@ -3,8 +3,8 @@
     python benchmarks/active.py --data DIR --models DIR
 
 DIR of the data holds aasce/ and isbi2015/ in their published layouts; that of the models a run folder for each,
-``aasce/farnet_light`` and ``isbi2015/farnet_light``. Images are those that validated the model (AASCE has no test labels
-here), and the first test set of ISBI 2015, which it has never seen.
+``aasce/farnet_light`` and ``isbi2015/farnet_light``. Images are those by which the model of AASCE was chosen, which has
+no test labels here, and the first test set of ISBI 2015, which its model has never seen.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ def _relative(case: Case, size: tuple[int, int]) -> Array:
 def _thirds(expected: Array, truth: Array) -> dict[str, float]:
     """True errors of the third of which most is expected, and of the third of which least is; relative to all."""
     order, third = np.argsort(expected), len(truth) // 3
-    return {"most": float(truth[order[-third:]].mean() / truth.mean()), "least": float(truth[order[:third]].mean() / truth.mean())}  # fmt: skip
+    parts = {"most": order[-third:], "least": order[:third]}
+    return {name: float(truth[part].mean() / truth.mean()) for name, part in parts.items()}
 
 
 def coverage(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
