@@ -1,72 +1,74 @@
-"""The label store: MONAI Label's studies folder, with every image and label checked before it is taken.
+"""The label store as MONAI Label asks for it, with every image and label checked before it is taken.
 
-The layout is that of MONAI Label's own local store: images at the top, ``labels/TAG/ID.mrk.json``, label images in
-``labels/TAG_segmentation``, and the index ``datastore_v2.json`` that holds the labels' info. What may be a label, and
-under which tag, ``labels.py`` says.
+What is kept where, and how, ``landmarklabel.store`` says; what may be a label, and under which tag, ``labels.py``.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import logging
-import re
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import weakref
+import zipfile
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore, LocalDatastoreModel
+from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
-from labels import DERIVED, CheckedLabel, check_label, read_derived, suffix_of_tag
-from landmarklabel.errors import ConfigError, ImageError, LabelError, LandmarkLabelError, NotFoundError
-from landmarklabel.files import atomic_path, atomic_write, sha256, storage_errors
-from landmarklabel.io import IMAGE_SUFFIXES, read_radiograph
+from labels import DERIVED, CheckedLabel, check_label, read_derived
+from landmarklabel.errors import ImageError, LabelError, LandmarkLabelError, NotFoundError
+from landmarklabel.io import read_radiograph
 from landmarklabel.io.headers import read_geometry
 from landmarklabel.io.images import SUFFIXES_OF_FORMAT, sniff
-from landmarklabel.io.layouts.common import image_id, is_image
-from landmarklabel.io.layouts.studies import LABEL_SUFFIX, SEGMENTATION_SUFFIXES, labels_in
 from landmarklabel.protocol import Protocol
+from landmarklabel.store import ConflictError, LabelStore, require_safe, split_image
+from landmarklabel.store.stock import as_stock_index
+
+__all__ = ["ConflictError", "LandmarkDatastore", "checked_info", "require_safe"]
 
 logger = logging.getLogger(__name__)
 
-_SAFE_NAME = re.compile(r"[^\W_][\w .+@()-]*")
-_LONGEST_NAME = 200
+#: How often to look whether files have come or gone by hand, in seconds; and the share of time that looking may take.
+LOOK_S, LOOK_SHARE = 1.0, 0.1
 
 
-class ConflictError(LandmarkLabelError):
-    """What is to be stored stands against what is there."""
-
-    http_status = 409
-
-
-class LandmarkDatastore(LocalDatastore):
+class LandmarkDatastore(Datastore):
     """Images and labels of one protocol.
 
     Args:
         folder: the studies folder.
         protocol: of every label.
         auto_reload: notice files that are added or removed by hand.
+        index_url: of a PostgreSQL that is the index, for several servers on one folder.
+
+    Attributes:
+        store: what keeps them.
     """
 
-    def __init__(self, folder: str, protocol: Protocol, auto_reload: bool = True) -> None:
+    def __init__(self, folder: str, protocol: Protocol, auto_reload: bool = True, index_url: str = "") -> None:
         self.protocol = protocol
-        self._config_ts: float = 0
-        self._revision = 0
+        self.store = LabelStore(folder, index_url)
         self._derived: tuple[int, dict[str, dict[str, tuple[float, float]]]] = (-1, {})
-        self._mutex = threading.RLock()
-        self._process_lock = FileLock(str(Path(folder) / ".lock"))
-        patterns = [f"*{suffix}" for suffix in IMAGE_SUFFIXES]
-        # MONAI Label watches the folders of the tags that it knows when it starts; these are those of any tag.
-        patterns += [f"labels/*/*{suffix}" for suffix in (LABEL_SUFFIX, *SEGMENTATION_SUFFIXES)]
-        with storage_errors(Path(folder) / "datastore_v2.json", "the index of the studies"):
-            super().__init__(folder, extensions=patterns, auto_reload=auto_reload)
+        self._mutex = threading.Lock()
         if auto_reload:
-            self._handler.on_moved = self._on_any_event  # renamed into place, as by everything that writes whole files
+            threading.Thread(target=_watch, args=[weakref.ref(self.store)], daemon=True, name="files by hand").start()
 
     # Reading ------------------------------------------------------------------------------------------------
+
+    def name(self) -> str:
+        return self.store.identity.name
+
+    def set_name(self, name: str) -> None:
+        self.store.describe(name=name)
+
+    def description(self) -> str:
+        return self.store.identity.description
+
+    def set_description(self, description: str) -> None:
+        self.store.describe(description=description)
 
     def require_image(self, name: str) -> Path:
         """The file of an image.
@@ -74,15 +76,32 @@ class LandmarkDatastore(LocalDatastore):
         Raises:
             NotFoundError: there is none of that id.
         """
-        uri = self.get_image_uri(name) if name in self._datastore.objects else ""
-        if not uri or not Path(uri).is_file():
-            raise NotFoundError(f"there is no image '{name}' in these studies ({len(self._datastore.objects)} images)")
-        return Path(uri)
+        return self.store.image_file(name).resolve()
 
     @property
     def revision(self) -> int:
-        """Another once the index, or a label, has changed."""
-        return self._revision
+        """Another once an image, or a label, has changed."""
+        return self.store.revision
+
+    def list_images(self) -> list[str]:
+        return self.store.images()
+
+    def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        return self.store.labelled()
+
+    def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        return self.store.unlabelled()
+
+    def get_image(self, image_id: str, params: Any = None) -> io.BytesIO | None:
+        uri = self.get_image_uri(image_id)
+        return io.BytesIO(Path(uri).read_bytes()) if uri else None
+
+    def get_image_uri(self, image_id: str) -> str:
+        """Path of an image's file; "" if there is no such image."""
+        try:
+            return str(self.require_image(image_id))
+        except NotFoundError:
+            return ""
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """What is known of an image.
@@ -90,22 +109,25 @@ class LandmarkDatastore(LocalDatastore):
         Raises:
             NotFoundError: there is no such image.
         """
-        self.require_image(image_id)
-        info: dict[str, Any] = super().get_image_info(image_id)
-        return info
+        path = self.require_image(image_id)
+        return {**self.store.image_info(image_id), "path": str(path)}
 
-    def require_label(self, name: str, tag: str) -> DataModel:
-        """A label's entry in the index.
+    def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
+        return dict.fromkeys(self.store.labels(image_id), image_id)
 
-        Raises:
-            NotFoundError: there is no such image, or no label of that tag.
-        """
-        self.require_image(name)
-        label = self._datastore.label(name, tag)
-        if label is None:
-            tags = ", ".join(self._datastore.objects[name].labels) or "none"
-            raise NotFoundError(f"there is no label '{tag}' of the image '{name}'; it has {tags}")
-        return label
+    def get_label_by_image_id(self, image_id: str, tag: str) -> str:
+        return self.get_labels_by_image_id(image_id).get(_text(tag), "")
+
+    def get_label(self, label_id: str, label_tag: str, params: Any = None) -> io.BytesIO | None:
+        uri = self.get_label_uri(label_id, label_tag)
+        return io.BytesIO(Path(uri).read_bytes()) if uri else None
+
+    def get_label_uri(self, label_id: str, label_tag: str) -> str:
+        """Path of a label's file; "" if there is no such label."""
+        try:
+            return str(self.store.label_file(label_id, _text(label_tag)).resolve())
+        except NotFoundError:
+            return ""
 
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
         """What is known of a label.
@@ -113,7 +135,8 @@ class LandmarkDatastore(LocalDatastore):
         Raises:
             NotFoundError: there is no such label.
         """
-        return dict(self.require_label(label_id, label_tag).info)
+        self.require_image(label_id)
+        return self.store.label(label_id, _text(label_tag)).info
 
     def derived(self) -> dict[str, dict[str, tuple[float, float]]]:
         """New landmarks that people have placed: (x, y) in pixels of the original image, by image and label.
@@ -121,22 +144,60 @@ class LandmarkDatastore(LocalDatastore):
         What can't be used, as a file that was put there by hand may be, is left out, and said in the log.
         """
         with self._mutex:
-            revision = self._revision  # before anything is read: a label that is saved meanwhile is another one
+            revision = self.revision  # before anything is read: a label that is saved meanwhile is another one
             if self._derived[0] != revision:
                 self._derived = revision, self._read_derived()
             return {name: dict(points) for name, points in self._derived[1].items()}
 
     def _read_derived(self) -> dict[str, dict[str, tuple[float, float]]]:
         found = {}
-        for name in self._datastore.filter_by_tag(DERIVED):
+        for name, path in self.store.label_files(DERIVED).items():
             try:
-                geometry = read_geometry(self.require_image(name))
-                found[name] = read_derived(Path(self.get_label_uri(name, DERIVED)), self.protocol, geometry)
+                found[name] = read_derived(path, self.protocol, read_geometry(self.require_image(name)))
             except LandmarkLabelError as problem:
                 logger.warning("new landmarks on %s are left out: %s", name, problem)
         return found
 
+    def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:
+        """Image and final label of every image that has one."""
+        images = {name: f"{name}{suffix}" for name, suffix, _, _ in self.store.everything()}
+        folder = self.store.layout.images.resolve()
+        return [
+            {"image": str(folder / images[name]), "label": str(path.resolve())}
+            for name, path in self.store.label_files("final").items()
+            if name in images
+        ]
+
+    def status(self) -> dict[str, Any]:
+        total, tags = self.store.counts()
+        return {"total": total, "completed": tags.get("final", 0), "label_tags": tags}
+
+    def json(self) -> dict[str, Any]:
+        """All that is known, as MONAI Label's own index has it."""
+        return as_stock_index(self.store)
+
+    def get_dataset_archive(self, limit_cases: int | None) -> str:
+        """A ZIP file of images and final labels.
+
+        Raises:
+            NotFoundError: there is no final label.
+        """
+        cases = self.datalist()
+        if not cases:
+            raise NotFoundError("there is no image with a final label to put into an archive")
+        chosen = cases[:limit_cases] if limit_cases and limit_cases > 0 else cases
+        with tempfile.NamedTemporaryFile(delete=False) as file, zipfile.ZipFile(file, mode="w") as archive:
+            for case in chosen:
+                for kind, path in case.items():
+                    archive.write(path, f"{kind}/{Path(path).name}")
+            archive.writestr("metadata.json", json.dumps(self.json()))
+        return file.name
+
     # Writing ------------------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Look through the folders for files that came or went by hand."""
+        self.store.refresh()
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Store an uploaded image.
@@ -146,7 +207,7 @@ class LandmarkDatastore(LocalDatastore):
             ConflictError: another image of that id is there.
         """
         source = Path(image_filename)
-        own_id, suffix = _split(source.name)
+        own_id, suffix = split_image(source.name)
         name = require_safe(image_id or own_id, "image id")
         try:
             kind = sniff(source)
@@ -155,36 +216,16 @@ class LandmarkDatastore(LocalDatastore):
             raise ImageError(str(problem).replace(source.name, f"image {name}")) from None
         if suffix.lower() not in SUFFIXES_OF_FORMAT[kind]:
             suffix = SUFFIXES_OF_FORMAT[kind][0]  # other programs go by the ending
-        target = Path(self._datastore.image_path()) / f"{name}{suffix}"
-        info = checked_info({**(image_info or {}), "ts": int(time.time()), "name": target.name})
-        with self._locked():
-            old = Path(self.get_image_uri(name)) if name in self._datastore.objects else None
-            if old is not None and old.is_file():
-                if sha256(old) == sha256(source):
-                    return name  # the same image again: its labels stay
-                raise ConflictError(
-                    f"there is another image '{name}' in these studies; give this one another id, "
-                    "or delete that one first"
-                )
-            objects = dict(self._datastore.objects)
-            objects[name] = ImageLabelModel(image=DataModel(info=info, ext=suffix))
-            with atomic_path(target, f"the image {name}") as temporary:
-                temporary.write_bytes(source.read_bytes())
-                self._replace_index(objects)
+        self.store.add_image(name, suffix, source, checked_info(image_info))
         return name
 
-    def remove_image(self, image_id: str) -> None:
-        """Delete an image and its labels.
+    def remove_image(self, image_id: str, user: str = "") -> None:
+        """Delete an image and its labels; ``store.undelete_image`` brings them back.
 
         Raises:
             NotFoundError: there is no such image.
         """
-        with self._locked():
-            files = [self.require_image(image_id)]
-            files += [Path(self.get_label_uri(image_id, tag)) for tag in self._datastore.objects[image_id].labels]
-            self._replace_index({name: item for name, item in self._datastore.objects.items() if name != image_id})
-            for file in files:
-                file.unlink(missing_ok=True)
+        self.store.remove_image(image_id, user)
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """Check a label against its image and the protocol, and store it: a label image under the tag of those.
@@ -194,33 +235,21 @@ class LandmarkDatastore(LocalDatastore):
             NotFoundError: there is no such image.
             LabelError: the label is damaged, or does not fit the protocol, the image or the tag.
         """
-        label = self._checked(image_id, Path(label_filename), getattr(label_tag, "value", label_tag))
+        file = Path(label_filename)
+        label = self._checked(image_id, file, _text(label_tag))
         # The file x.seg.nrrd is of the image x, whether or not there is an image x.seg.
         suffix = ".seg.nrrd" if image_id.endswith(".seg") and label.suffix == ".nrrd" else label.suffix
-        target = Path(self._datastore.label_path(label.tag)) / f"{image_id}{suffix}"
-        with storage_errors(target, f"the label of {image_id}"):
-            target.parent.mkdir(parents=True, exist_ok=True)
-        own = {"ts": int(time.time()), "name": target.name, "protocol": self.protocol.name, **label.info}
+        own = {"ts": int(time.time()), "name": f"{image_id}{suffix}", "protocol": self.protocol.name, **label.info}
         info = checked_info({**checked_info(label_info), **own})
-        with self._locked():
-            self.require_image(image_id)
-            old = self._datastore.label(image_id, label.tag)
-            objects = self._copied(image_id)
-            objects[image_id].labels[label.tag] = DataModel(info=info, ext=suffix)
-            with atomic_path(target, f"the label of {image_id}") as temporary:
-                temporary.write_bytes(Path(label_filename).read_bytes())
-                self._replace_index(objects)  # with the disk full, neither is replaced
-            if old is not None and old.ext != suffix:  # a label image with another ending
-                target.with_name(f"{image_id}{old.ext}").unlink(missing_ok=True)
-            self._revision += 1  # whoever has looked since the index changed has read the label before
-        logger.info("saved label of %s as %s", image_id, label.tag)
+        version = self.store.save(image_id, label.tag, suffix, file.read_bytes(), info)
+        logger.info("saved label of %s as %s, version %d", image_id, label.tag, version.number)
         return image_id
 
     def _checked(self, name: str, file: Path, tag: str) -> CheckedLabel:
         require_safe(tag, "label tag")
-        radiograph = read_radiograph(self.require_image(name))
+        geometry = read_geometry(self.require_image(name))
         try:
-            label = check_label(file, tag, self.protocol, radiograph.geometry)
+            label = check_label(file, tag, self.protocol, geometry)
         except (LabelError, ImageError) as problem:
             # The file is a temporary one of the server; its name means nothing to who sent it.
             sentence, whose = str(problem).replace(str(file), "the file"), f"label of {name}"
@@ -231,126 +260,39 @@ class LandmarkDatastore(LocalDatastore):
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """Add to what is known of an image."""
-        with self._locked():
-            self.require_image(image_id)
-            objects = self._copied(image_id)
-            objects[image_id].image.info.update(checked_info(info))
-            self._replace_index(objects)
+        self.store.note_image(image_id, checked_info(info))
 
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
         """Add to what is known of a label."""
-        with self._locked():
-            self.require_label(label_id, label_tag)
-            objects = self._copied(label_id)
-            objects[label_id].labels[label_tag].info.update(checked_info(info))
-            self._replace_index(objects)
+        self.store.note_label(label_id, _text(label_tag), checked_info(info))
 
-    def remove_label(self, label_id: str, label_tag: str) -> None:
-        """Delete a label.
+    def remove_label(self, label_id: str, label_tag: str, user: str = "") -> None:
+        """Delete a label; ``store.undelete`` brings it back.
 
         Raises:
             NotFoundError: there is no such label.
         """
-        with self._locked():
-            self.require_label(label_id, label_tag)
-            file = Path(self.get_label_uri(label_id, label_tag))
-            objects = self._copied(label_id)
-            del objects[label_id].labels[label_tag]
-            self._replace_index(objects)
-            file.unlink(missing_ok=True)
+        self.store.remove_label(label_id, _text(label_tag), user)
 
-    # The index ----------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep other threads and processes out, with the index as the last of them left it."""
-        with self._mutex, self._process_lock:
-            self._reread()
-            yield
+def _watch(reference: weakref.ref[LabelStore]) -> None:
+    """Notice files that come and go by hand, for as long as somebody has the store.
 
-    def _reread(self) -> None:
-        path = Path(self._datastore_config_path)
-        if not path.exists() or path.stat().st_mtime == self._config_ts:
-            return
+    Whatever goes wrong, the next time is another one.
+    """
+    while (store := reference()) is not None:
+        began = time.monotonic()
         try:
-            index = LocalDatastoreModel.model_validate_json(path.read_bytes())
-        except ValueError as problem:
-            reason = str(problem).splitlines()[-1].strip()
-            raise ConfigError(
-                f"{path}: the index of the studies is damaged ({reason}); move it away, and it is made again from the "
-                "images and labels, without what was noted about them"
-            ) from None
-        index.base_path = self._datastore_path
-        self._datastore, self._config_ts, self._revision = index, path.stat().st_mtime, self._revision + 1
-
-    def _copied(self, name: str) -> dict[str, ImageLabelModel]:
-        """The index's entries, that of an image ready to be changed."""
-        return {**self._datastore.objects, name: self._datastore.objects[name].model_copy(deep=True)}
-
-    def _replace_index(self, objects: dict[str, ImageLabelModel]) -> None:
-        """Write other entries, and only then answer by them. Whoever reads meanwhile sees the old ones, whole."""
-        index = self._datastore.model_copy(update={"objects": objects})
-        path = Path(self._datastore_config_path)
-        content = json.dumps(index.model_dump(exclude={"base_path"}), indent=2, default=str, allow_nan=False)
-        self._ignore_event_config = True
-        atomic_write(path, content.encode(), "the index of the studies")
-        self._datastore, self._config_ts, self._revision = index, path.stat().st_mtime, self._revision + 1
-
-    def _update_datastore_file(self, lock: bool = True) -> None:
-        """What the parent asks for after a change of its own: name and description."""
-        with self._mutex, self._process_lock:
-            self._replace_index(self._datastore.objects)
-
-    def _init_from_datastore_file(self, throw_exception: bool = False) -> None:
-        try:
-            with self._locked():
-                pass
-        except ConfigError as problem:
-            if throw_exception:
-                raise
-            logger.error("%s", problem)
-
-    def _reconcile_datastore(self) -> None:
-        """Make the index say what is in the folders: files that came by hand are taken in, gone ones left out."""
-        with self._locked():
-            images = sorted(path.name for path in Path(self._datastore.image_path()).iterdir() if is_image(path))
-            found = {name: self._entry(name, suffix) for name, suffix in map(_split, images)}
-            labels = Path(self._datastore.label_path(None))
-            for tag in sorted(folder.name for folder in labels.iterdir() if folder.is_dir()):
-                for name, suffixes in labels_in(labels / tag, suffix_of_tag(tag)).items():
-                    if name not in found:
-                        logger.warning("labels/%s/%s%s: there is no image '%s'", tag, name, suffixes[0], name)
-                        continue
-                    old = self._datastore.objects.get(name)
-                    known = old.labels.get(tag) if old else None
-                    kept = known is not None and known.ext in suffixes
-                    found[name].labels[tag] = known if kept else _new_entry(name, suffixes[0])
-            if found != self._datastore.objects:
-                self._replace_index(found)
-
-    def _entry(self, name: str, suffix: str) -> ImageLabelModel:
-        """What is known of an image, without its labels."""
-        old = self._datastore.objects.get(name)
-        image = old.image if old and old.image.ext == suffix else _new_entry(name, suffix)
-        return ImageLabelModel(image=image)
-
-    def _on_any_event(self, event: Any) -> None:
-        """A file has come or gone. Whatever goes wrong, the next event is looked at, too."""
-        try:
-            self.refresh()
-            self._revision += 1  # a label may have been replaced by hand
+            store.notice()
         except Exception:
-            logger.exception("the studies folder could not be read again")
+            logger.exception("the studies folder could not be looked through")
+        del store
+        time.sleep(max(LOOK_S, (time.monotonic() - began) / LOOK_SHARE))
 
 
-def _split(image: str) -> tuple[str, str]:
-    """Id and ending of an image's file name."""
-    name = image_id(image)
-    return name, image[len(name) :]
-
-
-def _new_entry(name: str, suffix: str) -> DataModel:
-    return DataModel(info={"ts": int(time.time()), "name": f"{name}{suffix}"}, ext=suffix)
+def _text(tag: Any) -> str:
+    """MONAI Label gives some tags as members of an enumeration."""
+    return str(tag.value) if isinstance(tag, DefaultLabelTag) else tag
 
 
 def checked_info(info: Any) -> dict[str, Any]:
@@ -366,18 +308,3 @@ def checked_info(info: Any) -> dict[str, Any]:
     except (TypeError, ValueError) as problem:
         raise LandmarkLabelError(f"params and info must be JSON that can be kept ({problem})") from None
     return dict(info or {})
-
-
-def require_safe(name: str, what: str) -> str:
-    """Check that a name can be part of a file's name and can't leave its folder.
-
-    Raises:
-        LandmarkLabelError: it can't.
-    """
-    safe = isinstance(name, str) and _SAFE_NAME.fullmatch(name) and ".." not in name
-    if not safe or len(name.encode()) > _LONGEST_NAME:
-        raise LandmarkLabelError(
-            f"{what} {str(name)[:80]!r}: letters, digits, spaces and . _ - + @ ( ) are allowed, up to {_LONGEST_NAME} "
-            "bytes, beginning with a letter or digit"
-        )
-    return name

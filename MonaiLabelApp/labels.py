@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from landmarklabel.io.layouts.studies import (
     LABEL_SUFFIX,
     SEGMENTATION_SUFFIXES,
     SEGMENTATION_TAG,
-    label_suffix,
     segmentation_suffix,
 )
 from landmarklabel.markups import read_markups, read_named_points
@@ -43,11 +41,6 @@ class CheckedLabel:
     tag: str
     suffix: str
     info: dict[str, Any]
-
-
-def suffix_of_tag(tag: str) -> Callable[[str], str]:
-    """What gives the ending of a file among the labels of a tag, and "" where it is none of them."""
-    return segmentation_suffix if tag.endswith(SEGMENTATION_TAG) else label_suffix
 
 
 def check_label(file: Path, tag: str, protocol: Protocol, geometry: Geometry) -> CheckedLabel:

@@ -8,6 +8,8 @@ Settings, as MONAI Label's ``--conf NAME VALUE``:
 - ``interactive_experiment``: what the train task ``interactive`` runs by default; ``interactive_light``.
 - ``segmentation_experiment``: what the train task ``denseseg`` runs by default; ``denseseg_light``.
 - ``training_threads``: how many threads a training takes; half the cores by default.
+- ``index``: URL of a PostgreSQL that holds the label store's index, for several servers on one studies folder. The
+  environment's ``LANDMARKLABEL_INDEX`` does not show its password to who lists processes. By default a file.
 """
 
 from __future__ import annotations
@@ -35,15 +37,14 @@ from background import Background, Clicks
 from batch import BatchInference, batch_routes
 from datastore import LandmarkDatastore
 from gateway import in_server, install_error_answers
+from history import history_routes
 from infers.landmarks import LandmarksTask
 from infers.refine import RefineTask
 from infers.segmentation import SegmentationTask
 from landmarklabel.active.leases import Leases, PutOffImages
 from landmarklabel.active.scores import Scores
 from landmarklabel.errors import ConfigError, ImageError, LandmarkLabelError, NotFoundError, listed
-from landmarklabel.files import storage_errors
 from landmarklabel.protocol import load_protocol, shipped_protocols
-from landmarklabel.store.index import Index
 from memory import ImageMemory
 from models import PublishedModel
 from places import DerivedPlaces
@@ -61,7 +62,7 @@ logger = logging.getLogger(__name__)
 _TEMPORARY = re.compile(r"tmp[a-z0-9_]{8}(\.|$)")  # how Python's tempfile names files
 _SETTINGS = (
     "protocol", "models", "experiment", "interactive_experiment", "segmentation_experiment", "training_threads",
-    "server_mode",
+    "index", "server_mode",
 )  # fmt: skip
 
 
@@ -96,6 +97,7 @@ class LandmarkApp(MONAILabelApp):
     def _work_in_the_background(self) -> None:
         background = Background(self._clicks, [self._batch, self._knowledge])
         add_routes(
+            history_routes(),
             annotating_routes(self._next_images),
             batch_routes(self._batch, background.wake),
             run_routes(self._models_folder, self.protocol.name, background.wake),
@@ -122,15 +124,18 @@ class LandmarkApp(MONAILabelApp):
         }
 
     def init_datastore(self) -> Datastore:
-        return LandmarkDatastore(self.studies, self.protocol, auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD)
+        index = self.conf.get("index") or os.environ.get("LANDMARKLABEL_INDEX", "")
+        return LandmarkDatastore(self.studies, self.protocol, settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD, index)
 
     def init_infers(self) -> dict[str, InferTask]:
-        self._clicks, self._study = Clicks(), StudyShape(self.datastore())
+        store = self.datastore()
+        self._clicks, self._study = Clicks(), StudyShape(store)
+        self._init_next_images(store)
         tasks = self._tasks(ImageMemory())
         self._refine, self._segmentation = tasks["refine"], tasks["segmentation"]
         # A batch keeps the latest image only: what annotators work on is not forgotten for it.
         state = self._models_folder / self.protocol.name / "batch.json"
-        self._batch = BatchInference(self.datastore(), self._tasks(ImageMemory(0)), self._version, state)
+        self._batch = BatchInference(store, self._tasks(ImageMemory(0)), self._version, state)
         return dict(tasks)
 
     def _tasks(self, memory: ImageMemory) -> dict[str, Any]:
@@ -167,18 +172,13 @@ class LandmarkApp(MONAILabelApp):
         }
 
     def init_strategies(self) -> dict[str, Strategy]:
-        store, index = self.datastore(), self._index()
+        return strategies(self._next_images)
+
+    def _init_next_images(self, store: LandmarkDatastore) -> None:
+        index = store.store.index
         models = [self._published[task] for task in ("landmarks", "segmentation", "refine")]
         self._knowledge = ImageKnowledge(store, models, Scores(index), self._study)
         self._next_images = NextImages(store, self._knowledge, Leases(index), PutOffImages(index))
-        return strategies(self._next_images)
-
-    def _index(self) -> Index:
-        """The database beside the studies."""
-        folder = Path(self.studies) / ".landmarklabel"
-        with storage_errors(folder, "the index of the studies"):
-            folder.mkdir(exist_ok=True)
-        return Index(folder, "studies")
 
     def _load_sessions(self, load: bool = False) -> SessionFolder | None:
         return SessionFolder(settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY) if load else None

@@ -55,8 +55,7 @@ class StudyShape:
 
     def _learn(self) -> None:
         labels: dict[str, tuple[_Stamp, _Label]] = {}
-        for name in self._store.get_labeled_images():
-            path = Path(self._store.get_label_uri(name, "final"))
+        for name, path in self._store.store.label_files("final").items():
             try:
                 status = path.stat()
             except OSError:

@@ -100,7 +100,9 @@ class ImageKnowledge:
             self._load(version)
         todo = deque(self._missing(version is not None))
         with self._lock:
-            self._model, self._todo, self._stale, self._planned = model, todo, True, plan
+            # Labels that were saved since are told to a snapshot when it is asked.
+            self._stale |= bool(todo) or model is not self._model or self._planned is None
+            self._model, self._todo, self._planned = model, todo, plan
 
     def _load(self, version: str | None) -> None:
         """Take what is known by another model than before."""

@@ -26,8 +26,8 @@ class _State:
     unreadable: dict[str, str]
 
     def free(self) -> list[str]:
-        """Those that nothing keeps, sorted."""
-        return sorted(self.unlabelled - self.held.keys() - self.put_off.keys() - self.unreadable.keys())
+        """Those that nothing keeps."""
+        return list(self.unlabelled - self.held.keys() - self.put_off.keys() - self.unreadable.keys())
 
     def postponed(self) -> list[str]:
         """Those that come when no other is left, the longest postponed first."""

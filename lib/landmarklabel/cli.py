@@ -15,6 +15,7 @@ import typer
 
 from .cli_boneage import app as bone_age
 from .cli_evaluate import evaluate
+from .cli_labels import app as labels
 from .cli_options import Changes, Device, ProtocolOption, Source, bar, change, say_suspicious
 from .cli_predict import carry, predict
 from .cli_runs import app as runs
@@ -32,6 +33,7 @@ app = typer.Typer(
 
 app.add_typer(bone_age, name="bone-age")
 app.add_typer(runs, name="runs")
+app.add_typer(labels, name="labels")
 
 
 @app.command()

@@ -92,7 +92,7 @@ def atomic_path(path: Path, what: str = "") -> Iterator[Path]:
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
             temporary.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -125,7 +125,7 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename durable. Some file systems can't, and say so: then the rename alone must do."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)

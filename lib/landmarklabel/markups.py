@@ -187,6 +187,22 @@ def parse_named_points(data: bytes, geometry: Geometry, where: str = "markups") 
     return named
 
 
+def parse_positions(data: bytes, where: str = "markups") -> dict[str, tuple[float, float, float] | None]:
+    """Where the points of markups JSON lie, whatever their image and labels: LPS in mm; None where one has no place.
+
+    Raises:
+        LabelError: the data is not markups JSON of points with labels.
+    """
+    markup = _single_markup(data, where)
+    points = [{**point, "label": _name(point.get("label"), where)} for point in _points(markup, where)]
+    to_lps, found = _to_lps(markup, where), dict[str, tuple[float, float, float] | None]()
+    for point in points:
+        position = _position(point, where)
+        x, y, z = (np.asarray(position) * to_lps).tolist() if position is not None else (0.0, 0.0, 0.0)
+        found[point["label"]] = None if position is None else (x, y, z)
+    return found
+
+
 def _name(label: Any, where: str) -> str:
     try:
         return _NAME.validate_python(label)

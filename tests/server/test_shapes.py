@@ -61,13 +61,14 @@ def test_who_looks_while_a_label_is_saved_sees_the_new_one_afterwards(
 ) -> None:
     """The index is changed first, the file a moment later; somebody looks in between."""
     study = StudyShape(store)
-    before, replace = mean(study), store._replace_index
+    before, announce = mean(study), store.store._announce
 
-    def replace_and_look(objects: dict) -> None:
-        replace(objects)
+    def announce_and_look(*change):  # type: ignore[no-untyped-def]
+        known = announce(*change)
         study.shape()
+        return known
 
-    monkeypatch.setattr(store, "_replace_index", replace_and_look)
+    monkeypatch.setattr(store.store, "_announce", announce_and_look)
     save(store, tmp_path, "image_000", 60)
     assert mean(study) == mean(StudyShape(store)) != before
 

@@ -9,9 +9,8 @@ the index.
 from __future__ import annotations
 
 import logging
-import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from sqlalchemy import (
     Engine,
     Integer,
     MetaData,
+    Select,
     String,
     Table,
     Text,
@@ -49,7 +49,7 @@ PATIENCE_S, POLL_S = 30.0, 0.002
 METADATA = MetaData()
 
 #: Ids and tags compare by their bytes, wherever the database runs.
-Name = String(200).with_variant(String(200, collation="C"), "postgresql")
+Name = String(255).with_variant(String(255, collation="C"), "postgresql")
 
 #: Every image: the ending of its file, and what is noted of it (JSON).
 IMAGES = Table(
@@ -116,7 +116,7 @@ class Index:
         self._url = _url(url) if url else URL.create("sqlite", database=str(self.file))
         self._store, self._folder = store, folder
         self._tables: set[Table] = {IMAGES, LABELS, FOLDERS, STATE}
-        self._threads = threading.RLock()
+        self._threads, self._locked = threading.RLock(), False
         self._processes = FileLock(str(folder / "lock"), timeout=PATIENCE_S, poll_interval=POLL_S)
         self._engines: tuple[Engine, Engine] | None = None
         self._inode: tuple[int, int] | None = None
@@ -127,13 +127,17 @@ class Index:
     def open(self) -> None:
         """Connect, with all tables there; a damaged file is set aside and an empty one made."""
         with self._threads:
-            self.close()
-            self._engines = _engines(self._url)
+            self._connect()
             with self.lock():
                 if self.file is not None and not self._sound():
                     self._set_aside()
                 self._make_tables()
-            self._inode = _inode(self.file)
+                self._inode = _inode(self.file)
+
+    def _connect(self) -> None:
+        before, self._engines = self._engines, _engines(self._url)
+        if before is not None:
+            before[0].dispose()
 
     def close(self) -> None:
         """Give the connections back."""
@@ -156,14 +160,13 @@ class Index:
 
     def _set_aside(self) -> None:
         assert self.file is not None
-        self.close()
         aside = self.file.with_name(f"{self.file.name}.damaged")
         logger.warning("%s is damaged: kept as %s, and made again from the files", self.file, aside.name)
         with storage_errors(self.file, "the index of the studies"):
             self.file.replace(aside)
             for journal in ("-wal", "-shm"):
                 self.file.with_name(self.file.name + journal).unlink(missing_ok=True)
-        self._engines = _engines(self._url)
+        self._connect()
 
     def _make_tables(self) -> None:
         with self.writing() as connection:
@@ -215,21 +218,29 @@ class Index:
             IndexUnavailableError: another has kept it for half a minute.
         """
         with self._threads:
-            if self.file is None:
-                with self._advisory_lock():
-                    yield
-                return
-            try:
-                with storage_errors(self._folder / "lock", "the lock of the studies"):
-                    self._processes.acquire()
-            except Timeout:
-                raise IndexUnavailableError(
-                    f"another process has kept the lock of {self._folder.parent} for {PATIENCE_S:.0f} s; try again"
-                ) from None
-            try:
+            if self._locked:
                 yield
-            finally:
-                self._processes.release()
+                return
+            with self._file_lock() if self.file is not None else self._advisory_lock():
+                self._locked = True
+                try:
+                    yield
+                finally:
+                    self._locked = False
+
+    @contextmanager
+    def _file_lock(self) -> Iterator[None]:
+        try:
+            with storage_errors(self._folder / "lock", "the lock of the studies"):
+                self._processes.acquire()
+        except Timeout:
+            raise IndexUnavailableError(
+                f"another process has kept the lock of {self._folder.parent} for {PATIENCE_S:.0f} s; try again"
+            ) from None
+        try:
+            yield
+        finally:
+            self._processes.release()
 
     @contextmanager
     def _advisory_lock(self) -> Iterator[None]:
@@ -250,9 +261,18 @@ class Index:
             return int(connection.execute(select(STATE.c.number).where(STATE.c.key == "revision")).scalar() or 0)
 
 
+_BUMP = update(STATE).where(STATE.c.key == "revision").values(number=STATE.c.number + 1)
+
+
 def bump(connection: Connection) -> None:
     """Note that something has changed."""
-    connection.execute(update(STATE).where(STATE.c.key == "revision").values(number=STATE.c.number + 1))
+    connection.execute(_BUMP)
+
+
+def rows(connection: Connection, query: Select[Any], **values: Any) -> Sequence[tuple[Any, ...]]:
+    """What a query finds, as plain tuples: of tens of thousands, SQLAlchemy's own rows would take most of the time."""
+    cursor = connection.execute(query, values).cursor
+    return [] if cursor is None else cursor.fetchall()
 
 
 def _url(given: str) -> URL:
@@ -319,7 +339,7 @@ def _is_damage(problem: DBAPIError) -> bool:
 
 def _inode(file: Path | None) -> tuple[int, int] | None:
     try:
-        status = os.stat(file) if file is not None else None
+        status = None if file is None else file.stat()
     except OSError:
         return None
     return None if status is None else (status.st_dev, status.st_ino)

@@ -1,0 +1,165 @@
+"""Images that are added, deleted, and brought back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, update
+
+from ..errors import NotFoundError
+from ..files import sha256, storage_errors
+from . import durable
+from .history import IMAGE, History
+from .index import IMAGES, LABELS, bump
+from .scanning import SAVING
+from .versions import Action, Version, now
+from .writing import ConflictError, StoreWriter
+
+
+class ImageWriter(StoreWriter):
+    """The store's images. What they hold is not checked here."""
+
+    def add_image(self, name: str, suffix: str, source: Path, info: dict[str, Any]) -> None:
+        """Store an image. The same one again changes nothing: its labels stay.
+
+        Args:
+            suffix: the ending of its file.
+            source: its file, which is copied.
+            info: what is noted of it.
+
+        Raises:
+            ConflictError: another image of that id is there.
+            StorageError: the disk is full, or the folder can't be written.
+        """
+        target = self.layout.image(name, suffix)
+        part = target.with_name(f".{target.name}{SAVING}")
+        with self._locked(), storage_errors(target, f"the image {name}"):
+            if self.has_image(name) and (old := self.image_file(name)).is_file():
+                if sha256(old) == sha256(source):
+                    return
+                raise ConflictError(
+                    f"there is another image '{name}' in these studies; give this one another id, "
+                    "or delete that one first"
+                )
+            self._scanner.finish_deletion(name)
+            noted = {**info, "ts": int(time.time()), "name": target.name}
+            row = {"id": name, "suffix": suffix, "info": json.dumps(noted)}
+            history, done = self.history_of(name), False
+            try:
+                shutil.copyfile(source, part)
+                durable.sync([part])
+                history.note_image(noted)
+                with self._changing(name, [""], lambda index: _put_image(index, name, row)):
+                    part.replace(target)
+                    done = True
+            except BaseException:
+                if not done:
+                    part.unlink(missing_ok=True)
+                    history.forget_image()
+                raise
+
+    def remove_image(self, name: str, user: str = "") -> None:
+        """Delete an image and its labels; :meth:`undelete_image` brings them back.
+
+        Raises:
+            NotFoundError: there is no such image.
+        """
+        with self._locked():
+            file, history = self.image_file(name), self.history_of(name)
+            labels = {tag: self._as_it_is(name, tag) for tag in self.labels(name)}
+            versions = {tag: label.version for tag, label in labels.items() if label is not None}
+            number = max([*history.deleted_images(), history.next_number(IMAGE) - 1]) + 1
+            suffix = file.name[len(name) :]
+            tombstone = Version(number, Action.DELETED, now(), user, suffix=suffix, info={"labels": versions})
+            with storage_errors(file, f"the deletion of the image {name}"):
+                history.folder.mkdir(exist_ok=True)
+                history.rewrite(IMAGE, tombstone)
+                aside, done = history.path(IMAGE, tombstone), False
+                try:
+                    with self._changing(name, ["", *versions], lambda index: _put_image(index, name, None)):
+                        _move(file, aside)
+                        done = True
+                        for label in filter(None, labels.values()):
+                            self._file(label).unlink(missing_ok=True)
+                except BaseException:
+                    if not done:
+                        history.drop_record(IMAGE, number)
+                    raise
+
+    def undelete_image(self, name: str, user: str = "") -> list[str]:
+        """Bring back the image of that id that was deleted last, with the labels that it had. Returns their tags.
+
+        Raises:
+            NotFoundError: none has been deleted.
+            ConflictError: there is an image of that id.
+        """
+        with self._locked():
+            history = self.history_of(name)
+            if self.has_image(name):
+                raise ConflictError(f"there is an image '{name}' in these studies; delete it first")
+            aside = history.deleted_image()
+            if aside is None:
+                raise NotFoundError(f"no image '{name}' of these studies has been deleted")
+            number, file = aside
+            suffix = file.name.removeprefix(f"{IMAGE}.{number:06d}")
+            target = self.layout.image(name, suffix)
+            info = history.image_info() or {"ts": int(time.time()), "name": target.name}
+            row = {"id": name, "suffix": suffix, "info": json.dumps(info)}
+            with storage_errors(target, f"the image {name}"):
+                self._scanner.finish_deletion(name)
+                with self._changing(name, [""], lambda index: _put_image(index, name, row)):
+                    _move(file, target)
+            return self._undelete_labels(name, history, number, user)
+
+    def _undelete_labels(self, name: str, history: History, number: int, user: str) -> list[str]:
+        try:
+            tags = history.version(IMAGE, number).info["labels"]
+        except (NotFoundError, KeyError):
+            return []
+        for tag, kept in tags.items():
+            version = history.version(tag, kept)
+            info = {**version.info, "user": user or version.user}
+            self._put(name, tag, version.suffix, history.content(tag, version), info, Action.RESTORED, kept)
+        history.drop_record(IMAGE, number)
+        return sorted(tags)
+
+    def note_image(self, name: str, info: dict[str, Any]) -> None:
+        """Add to what is noted of an image.
+
+        Raises:
+            NotFoundError: there is no such image.
+        """
+        with self._locked():
+            before, history = self.image_info(name), self.history_of(name)
+            merged = {**before, **info}
+            history.note_image(merged)
+            try:
+                with self.index.writing() as connection:
+                    row = IMAGES.c.id == name
+                    connection.execute(update(IMAGES).where(row).values(info=json.dumps(merged)))
+                    bump(connection)
+            except BaseException:
+                history.note_image(before)
+                raise
+
+
+def _put_image(connection: Connection, name: str, row: dict[str, Any] | None) -> None:
+    """Let the index say that of an image; None: that it is gone, and its labels with it."""
+    connection.execute(delete(IMAGES).where(IMAGES.c.id == name))
+    if row is None:
+        connection.execute(delete(LABELS).where(LABELS.c.image == name))
+    else:
+        connection.execute(insert(IMAGES), [row])
+
+
+def _move(file: Path, target: Path) -> None:
+    """Move a file, or a link so that it leads where it led."""
+    if file.is_symlink():
+        target.symlink_to(file.resolve())
+        file.unlink()
+    else:
+        shutil.move(file, target)

@@ -1,0 +1,148 @@
+"""How the store changes: whole, durably, and so that what is cut off half-way is found and put right.
+
+The order is always this: new files beside the old ones, durable; the index; the one rename or removal that counts; the
+folders, durable. With the index go zeros as the times of the folders that are about to change: if it ends there, the
+next one who looks finds these folders to be looked through, and what their files say counts.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from ..errors import LandmarkLabelError
+from ..files import storage_errors
+from . import durable
+from .history import digest
+from .index import FOLDERS, LABELS, bump
+from .reading import Label, StoreReader, found_by_hand, put_row
+from .scanning import SAVING, mtime_ns
+from .versions import Action, Version, noted, now
+
+logger = logging.getLogger(__name__)
+
+
+_FOLDER = select(FOLDERS.c.mtime_ns).where(FOLDERS.c.name == bindparam("tag"))
+_NEW_FOLDER = insert(FOLDERS).values(name=bindparam("tag"), mtime_ns=bindparam("time"))
+_SET_FOLDER = update(FOLDERS).where(FOLDERS.c.name == bindparam("tag")).values(mtime_ns=bindparam("time"))
+
+
+class ConflictError(LandmarkLabelError):
+    """What is to be stored stands against what is there."""
+
+    http_status = 409
+
+
+class StoreWriter(StoreReader):
+    """The steps of which changes are made. Whoever calls one holds the lock."""
+
+    @contextmanager
+    def _changing(self, name: str, tags: Iterable[str], tell: Callable[[Connection], None]) -> Iterator[None]:
+        """Change the files of an image in the block, after the index has been told.
+
+        Args:
+            name: of the image.
+            tags: whose folders change; "" for that of the images.
+            tell: tells the index.
+        """
+        tags = list(tags)
+        quiet = self._announce(tags, tell)
+        yield
+        durable.sync(folders=[self.layout.history / name, self.layout.history, *map(self.layout.folder, tags)])
+        try:
+            self._settle(tags, quiet)
+        except LandmarkLabelError as problem:  # all is written: the folders will be looked through once more
+            logger.warning("after a change of %s: %s", name, problem)
+
+    def _announce(self, tags: list[str], tell: Callable[[Connection], None]) -> list[str]:
+        """Returns the folders in which nothing has changed that the index does not know."""
+        there = {tag: mtime_ns(self.layout.folder(tag)) for tag in tags}
+        with self.index.writing() as connection:
+            known = {tag: connection.execute(_FOLDER, {"tag": tag}).scalar() for tag in tags}
+            tell(connection)
+            for tag, time in known.items():
+                connection.execute(_NEW_FOLDER if time is None else _SET_FOLDER, {"tag": tag, "time": 0})
+            bump(connection)
+        return [tag for tag in tags if known.get(tag) == there[tag]]
+
+    def _settle(self, tags: list[str], quiet: list[str]) -> None:
+        with self.index.writing() as connection:
+            for tag in quiet:
+                changed = mtime_ns(self.layout.folder(tag)) or 0
+                connection.execute(_SET_FOLDER, {"tag": tag, "time": changed})
+            bump(connection)  # whoever has looked since the index was told has read the old files
+
+    def _put(
+        self, name: str, tag: str, suffix: str, data: bytes, info: dict[str, Any], action: Action,
+        restored: int | None = None,
+    ) -> Version:  # fmt: skip
+        """Let this be the label, as a new version."""
+        target, history, done = self.layout.label(name, tag, suffix), self.history_of(name), False
+        part = target.with_name(f".{target.name}{SAVING}")
+        with storage_errors(target, f"the label of {name}"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            old = self._as_it_is(name, tag)
+            version = Version(
+                history.next_number(tag), action, now(), restored=restored, suffix=suffix, sha256=digest(data),
+                images=len(history.deleted_images()), info=info, **noted(info),
+            )  # fmt: skip
+            try:
+                stamp, size = durable.write(part, data)
+                version = version.at(stamp, size)
+                history.write(tag, version, data, part)
+                row = {
+                    "image": name, "tag": tag, "suffix": suffix, "version": version.number, "mtime_ns": stamp,
+                    "size": size, "info": json.dumps(info),
+                }  # fmt: skip
+                with self._changing(name, [tag], lambda index: put_row(index, name, tag, row)):
+                    part.replace(target)
+                    done = True
+                    if old is not None and old.suffix != suffix:  # a label image with another ending
+                        self._file(old).unlink(missing_ok=True)
+            except BaseException:
+                if not done:
+                    part.unlink(missing_ok=True)
+                    history.drop(tag, version)
+                raise
+        return version
+
+    def _bury(self, name: str, tag: str, action: Action, user: str) -> None:
+        """Take a label away, and leave a tombstone."""
+        history, old, done = self.history_of(name), self._as_it_is(name, tag), False
+        if old is None:
+            return
+        tombstone = Version(
+            history.next_number(tag), action, now(), user=user, images=len(history.deleted_images())
+        )  # fmt: skip
+        file = self._file(old)
+        with storage_errors(file, f"the deletion of a label of {name}"):
+            try:
+                history.write(tag, tombstone)
+                with self._changing(name, [tag], lambda index: put_row(index, name, tag, None)):
+                    file.unlink(missing_ok=True)
+                    done = True
+            except BaseException:
+                if not done:
+                    history.drop(tag, tombstone)
+                raise
+
+    def _as_it_is(self, name: str, tag: str) -> Label | None:
+        """The label that is there now, kept in the history; None if there is none."""
+        label = self._look_again(name, tag)
+        if label is None or label.version is not None:
+            return label
+        history, data = self.history_of(name), self._file(label).read_bytes()
+        images = len(history.deleted_images())
+        version = found_by_hand(label, history.next_number(tag), images, digest(data))
+        with storage_errors(history.path(tag, version), f"the label of {name}"):
+            history.write(tag, version, data)
+            durable.sync(folders=[history.folder, self.layout.history])
+        with self.index.writing() as connection:
+            row = (LABELS.c.image == name, LABELS.c.tag == tag)
+            connection.execute(update(LABELS).where(*row).values(version=version.number))
+        return self._label(name, tag)
