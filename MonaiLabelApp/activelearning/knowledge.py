@@ -132,8 +132,16 @@ class ImageKnowledge:
         content = self._contents.get(name)
         if name not in self._checked or content is None or content not in self._known.appearance:
             return True
-        scorable = with_scores and name in unlabelled and content not in self._known.problems
-        return scorable and content not in self._known.scores
+        if content in self._known.problems:
+            return self._is_another(name, content)
+        return with_scores and name in unlabelled and content not in self._known.scores
+
+    def _is_another(self, name: str, content: str) -> bool:
+        """Whether the file of an image that could not be read has been replaced."""
+        try:
+            return self._scores.content(name, self._store.require_image(name)) != content
+        except (NotFoundError, OSError):
+            return False
 
     def _look_at(self, name: str) -> None:
         path = self._store.require_image(name)
