@@ -26,6 +26,10 @@ _BEING_MADE_S = 3600.0
 class SessionFolder(Sessions):
     """MONAI Label's sessions, of which a broken one stops nothing, and one that is over is never an empty path."""
 
+    def __bool__(self) -> bool:
+        """MONAI Label cleans up only what is true, and takes none in memory, as after a start, for none at all."""
+        return True
+
     def get_session(self, session_id: str, update_ts: bool = True, fetch_cache: bool = True) -> SessionInfo:
         """An open session.
 

@@ -80,7 +80,7 @@ class Snapshot:
         return made
 
     def pool(self, candidates: Sequence[str], unlabelled: Collection[str], in_work: Collection[str]) -> Pool:
-        """What there is to choose from.
+        """What there is to choose one from.
 
         Args:
             candidates: images to choose from; those that came since are taken as like the average.
@@ -93,12 +93,14 @@ class Snapshot:
         working = [self.rows[name] for name in in_work if name in self.rows]
         if working and self.features.shape[1]:
             np.minimum(nearest, distance_to_nearest(self.features, self.features[working]), out=nearest)
-        errors, features = self.errors[rows], self.features[rows]
         new = rows < 0
-        errors[new], features[new] = np.nan, 0.0
-        distances = np.where(new, np.nan, nearest[rows])
-        known = np.isfinite(distances)
-        return Pool(candidates, errors, features, features[:0], distances if known.any() else None)
+        errors, distances = np.where(new, np.nan, self.errors[rows]), np.where(new, np.nan, nearest[rows])
+        nothing = self.features[:0]
+        if np.isfinite(distances).any():  # all that one choice needs
+            return Pool(candidates, errors, nothing, nothing, distances)
+        features = self.features[rows]
+        features[new] = 0.0
+        return Pool(candidates, errors, features, nothing)
 
     def _labelled(self, unlabelled: Collection[str]) -> NDArray[np.bool_]:
         labelled = np.ones(len(self.rows), dtype=bool)

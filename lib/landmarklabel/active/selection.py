@@ -26,7 +26,8 @@ class Pool:
         errors: (N,), expected error of each, in any unit that is the same for all; NaN where it is not known.
         features: (N, D), what is compared; of no columns where nothing is known.
         covered: (M, D), features of the images that have a label, or that somebody labels just now.
-        nearest: (N,), how far each is from the nearest that is covered, if that is known already.
+        nearest: (N,), how far each is from the nearest that is covered, if that is known already; to choose one image
+            no rows of ``features`` are needed then.
     """
 
     ids: Sequence[str]
@@ -83,8 +84,8 @@ def distance_to_nearest(features: Features, covered: Features) -> Array:
         products = features @ covered[start : start + rows].T
         products -= halves[start : start + rows]
         np.maximum(largest, products.max(axis=1), out=largest)
-    squares = (features.astype(np.float64) ** 2).sum(axis=1) - 2.0 * largest
-    return np.sqrt(np.maximum(squares, 0.0))
+    squares = np.einsum("nd,nd->n", features, features) - 2 * largest
+    return np.sqrt(np.maximum(squares, 0.0)).astype(np.float64)
 
 
 def choose(strategy: str, pool: Pool, number: int = 1, seed: int | None = None) -> list[Choice]:
