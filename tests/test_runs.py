@@ -176,9 +176,9 @@ def test_a_model_of_no_run_is_listed_and_comes_back(models: Path, triangle: Prot
     version = model(tmp_path / "given.safetensors", triangle, 9)
     target = models / "triangle" / "landmarks.safetensors"
     publish(tmp_path / "given.safetensors", target)
-    assert [(run.id, run.in_use) for run in list_runs(models)][-1] == ("landmarks", True)
+    assert [(run.id, run.in_use) for run in list_runs(models)][0] == ("landmarks", True)
     publish_run(models, "farnet-20260101-100000")
-    assert [(run.id, run.state) for run in list_runs(models)][-1] == ("landmarks.previous", "kept")
+    assert [(run.id, run.state) for run in list_runs(models)][0] == ("landmarks.previous", "kept")
     publish_run(models, "landmarks.previous")
     assert read_header(target).version == version
 

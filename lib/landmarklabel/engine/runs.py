@@ -59,13 +59,13 @@ class Run:
 
 
 def list_runs(models: Path) -> list[Run]:
-    """All runs in a folder of models, the oldest first; and models that were in use before and are of none of them."""
+    """Models that are or were in use and are of no run; then all runs in a folder of models, the oldest first."""
     runs: list[Run] = []
     for folder in sorted(path for path in models.iterdir() if path.is_dir()) if models.is_dir() else []:
         in_use = {task: _version(folder / f"{task}.safetensors") for task in MODEL_OF_TRAINER.values()}
         found = [_read(path, folder.name, in_use) for path in _run_folders(folder / "runs")]
-        runs += sorted(found, key=lambda run: (run.started or run.id, run.id))
         runs += _kept(folder, in_use, {run.version for run in found})
+        runs += sorted(found, key=lambda run: (run.started or run.id, run.id))
     return runs
 
 
