@@ -28,6 +28,7 @@ LEARNING = [
     "tensorboard>=2.16",
     "matplotlib>=3.8",
     "filelock>=3.13",
+    "psutil>=5.9",
     "SQLAlchemy>=2.0.30,<2.1",  # the index of the label store; 2.1 is not tried yet
 ]
 
@@ -38,7 +39,6 @@ SERVER = [
     "pynetdicom<3",  # needs pydicom 3
     "dicomweb-client<0.60",  # needs pydicom 3
     "highdicom>=0.22,<0.23",  # SR and SEG; the next one needs pydicom 3
-    "psutil>=5.9",
     "prometheus_client>=0.20",  # /metrics
     "setuptools<82",  # MONAI Label imports distutils, which only setuptools has from Python 3.12 on
 ]

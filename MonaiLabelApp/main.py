@@ -7,6 +7,7 @@ Settings, as MONAI Label's ``--conf NAME VALUE``:
 - ``experiment``: what the train task ``farnet`` runs by default; itself by default ``farnet_light``.
 - ``interactive_experiment``: what the train task ``interactive`` runs by default; ``interactive_light``.
 - ``segmentation_experiment``: what the train task ``denseseg`` runs by default; ``denseseg_light``.
+- ``training_threads``: how many threads a training takes; half the cores by default.
 - those of the gateway: see :class:`gateway.GatewayOptions`.
 - ``index``: URL of a PostgreSQL that holds the label store's index, for several servers on one studies folder. The
   environment's ``LANDMARKLABEL_INDEX`` does not show its password to who lists processes. By default a file.
@@ -17,7 +18,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -30,16 +30,24 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
 import landmarklabel
-from activelearning.strategies import First, Random
+from activelearning.knowledge import ImageKnowledge
+from activelearning.next_image import NextImages
+from activelearning.routes import annotating_routes
+from activelearning.strategies import seed_of, strategies
+from background import Background, Clicks
+from batch import BatchInference, batch_routes
 from datastore import LandmarkDatastore
 from dicomweb import SETTINGS as DICOMWEB_SETTINGS
 from dicomweb import DicomWebDatastore, DicomWebOptions
 from gateway import SETTINGS, GatewayOptions, in_server, install
+from gateway.guard import caller_of
 from gateway.uploads import PutDown
 from history import history_routes
 from infers.landmarks import LandmarksTask
 from infers.refine import RefineTask
 from infers.segmentation import SegmentationTask
+from landmarklabel.active.leases import Leases, PutOffImages
+from landmarklabel.active.scores import Scores
 from landmarklabel.errors import ConfigError, ImageError, LandmarkLabelError, NotFoundError, listed
 from landmarklabel.protocol import load_protocol, shipped_protocols
 from landmarklabel.urls import is_url
@@ -47,6 +55,9 @@ from measuring import Measuring
 from memory import ImageMemory
 from models import PublishedModel
 from places import DerivedPlaces
+from routing import add_routes, start_background
+from runs import run_routes
+from session_folder import SessionFolder
 from shapes import StudyShape
 from trainers.base import Workplace
 from trainers.denseseg import DenseSegTrainTask
@@ -56,9 +67,8 @@ from trainers.interactive import InteractiveTrainTask
 logger = logging.getLogger(__name__)
 
 _SETTINGS = (
-    "protocol", "models", "experiment", "interactive_experiment", "segmentation_experiment", "index", *SETTINGS,
-    *DICOMWEB_SETTINGS,
-    "server_mode",
+    "protocol", "models", "experiment", "interactive_experiment", "segmentation_experiment", "training_threads",
+    "index", *SETTINGS, *DICOMWEB_SETTINGS, "server_mode",
 )  # fmt: skip
 
 
@@ -83,12 +93,23 @@ class LandmarkApp(MONAILabelApp):
             # Whoever starts the server sees the last line: let it be the sentence, not a traceback.
             logger.error("the server can't start: %s", problem)
             raise SystemExit(f"the server can't start: {problem}") from None
+        self._auto_update_scoring = False  # MONAI Label's own, a process for every next image
         for task, model in self._published.items():
             problem_text = model.problem()
             logger.info("%s: %s", task, problem_text or f"model {model.predictor()[1].version}")
         if in_server():
-            sys.modules["monailabel.app"].app.include_router(history_routes())
             self._segmentation.prepare()
+            self._work_in_the_background()
+
+    def _work_in_the_background(self) -> None:
+        background = Background(self._clicks, [self._batch, self._knowledge])
+        add_routes(
+            history_routes(lambda request: caller_of(request).name),
+            annotating_routes(self._next_images),
+            batch_routes(self._batch, background.wake),
+            run_routes(self._models_folder, self.protocol.name, background.wake),
+        )
+        start_background(background)
 
     def _read_settings(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         unknown = sorted(set(conf) - set(_SETTINGS))
@@ -102,6 +123,7 @@ class LandmarkApp(MONAILabelApp):
         self._gateway = GatewayOptions.of(conf)
         self._dicomweb = DicomWebOptions.of(studies, conf) if is_url(studies) else None
         self.protocol = load_protocol(conf["protocol"])
+        self._training_threads = _threads(conf)
         self._models_folder = Path(conf.get("models") or Path(app_dir) / "model")
         makers = {"landmarks": "farnet", "refine": "interactive", "segmentation": "denseseg"}
         self._published = {
@@ -118,23 +140,42 @@ class LandmarkApp(MONAILabelApp):
         return LandmarkDatastore(self.studies, self.protocol, reload, index)
 
     def init_infers(self) -> dict[str, InferTask]:
+        store = self.datastore()
+        self._clicks, self._study = Clicks(), StudyShape(store)
+        self._init_next_images(store)
+        tasks = self._tasks(ImageMemory())
+        self._refine, self._segmentation = tasks["refine"], tasks["segmentation"]
+        # A batch keeps the latest image only: what annotators work on is not forgotten for it.
+        state = self._models_folder / self.protocol.name / "batch.json"
+        self._batch = BatchInference(store, self._tasks(ImageMemory(0)), self._version, state)
+        return dict(tasks)
+
+    def _tasks(self, memory: ImageMemory) -> dict[str, Any]:
+        """The infer tasks, over one memory of images."""
         landmarks, refining, segmenting = (self._published[task] for task in ("landmarks", "refine", "segmentation"))
-        store, memory = self.datastore(), ImageMemory()
-        places, measuring = DerivedPlaces(store, memory), Measuring(self.protocol)
+        places, measuring = DerivedPlaces(self.datastore(), memory), Measuring(self.protocol)
         models = (refining, landmarks, segmenting)
-        self._refine = RefineTask(self.protocol, models, memory, StudyShape(store), measuring)
-        self._segmentation = SegmentationTask(self.protocol, (segmenting, landmarks), memory, places, measuring)
         return {
             "landmarks": LandmarksTask(landmarks, memory, measuring),
-            "refine": self._refine,
-            "segmentation": self._segmentation,
+            "refine": RefineTask(self.protocol, models, memory, self._study, measuring),
+            "segmentation": SegmentationTask(self.protocol, (segmenting, landmarks), memory, places, measuring),
         }
+
+    def _version(self, task: str) -> str:
+        """Of the weights that answer a task.
+
+        Raises:
+            ModelError: there are none, or they can't be used.
+        """
+        order = {"landmarks": ("landmarks",), "segmentation": ("segmentation", "landmarks")}
+        models = [self._published[name] for name in order.get(task, ("refine", "landmarks", "segmentation"))]
+        return next((model for model in models if model.is_there()), models[0]).predictor()[1].version
 
     def init_trainers(self) -> dict[str, TrainTask]:
         landmarks, refining = self._published["landmarks"], self._published["refine"]
         runs = self._models_folder / self.protocol.name / "runs"
         studies = self._dicomweb.training if self._dicomweb else Path(self.studies)
-        place = Workplace(studies, self.conf["protocol"], runs)
+        place = Workplace(studies, self.conf["protocol"], runs, self._training_threads)
         experiment = self.conf.get("experiment") or "farnet_light"
         interactive = self.conf.get("interactive_experiment") or "interactive_light"
         segmentation = self.conf.get("segmentation_experiment") or "denseseg_light"
@@ -145,7 +186,20 @@ class LandmarkApp(MONAILabelApp):
         }
 
     def init_strategies(self) -> dict[str, Strategy]:
-        return {"random": Random(), "first": First()}
+        return strategies(self._next_images)
+
+    def _init_next_images(self, store: LandmarkDatastore) -> None:
+        index = store.store.index
+        models = [self._published[task] for task in ("landmarks", "segmentation", "refine")]
+        self._knowledge = ImageKnowledge(store, models, Scores(index), self._study)
+        self._next_images = NextImages(store, self._knowledge, Leases(index), PutOffImages(index))
+
+    def _load_sessions(self, load: bool = False) -> SessionFolder | None:
+        return SessionFolder(settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY) if load else None
+
+    def on_save_label(self, image_id: str, label_id: str) -> None:
+        """MONAI Label tells that a label was saved: who has the image keeps it, or is done with it."""
+        self._next_images.saved(image_id)
 
     def info(self) -> dict[str, Any]:
         """What a client needs to know; ``missing`` says which tasks can't answer yet, and why."""
@@ -165,6 +219,7 @@ class LandmarkApp(MONAILabelApp):
             **super().info(),
             **({"dicomweb": store.dicomweb_info()} if isinstance(store, DicomWebDatastore) else {}),
             "protocol": protocol,
+            "active_learning": self._knowledge.progress(),
             "missing": {task: problem for task, problem in missing.items() if problem is not None},
         }
 
@@ -197,7 +252,8 @@ class LandmarkApp(MONAILabelApp):
         named = not isinstance(name, PutDown)
         shown = str(name) if named else "the file sent"
         try:
-            file, params = task({**request, "image": str(path), "image_name": shown})
+            with self._clicks.serving():
+                file, params = task({**request, "image": str(path), "image_name": shown})
         except ImageError as problem:
             raise problem if named else type(problem)(str(problem).replace(path.name, shown)) from None
         label = file
@@ -206,17 +262,25 @@ class LandmarkApp(MONAILabelApp):
         return {"label": label, "tag": request.get("label_tag", "original"), "file": file, "params": params}
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The next image to label.
+        """The next image to label, for ``request["client_id"]``; without an ``id``, ``detail`` says why there is none.
 
         Raises:
             NotFoundError: there is no such strategy.
+            ConfigError: the seed or the client's name is none.
         """
-        if (request.get("strategy") or "random") not in list(self._strategies):
-            raise NotFoundError(f"there is no strategy '{request['strategy']}'; there are {listed(self._strategies)}")
-        if not isinstance(request.get("seed"), (int, type(None))):
-            raise ConfigError(f"seed must be a whole number, got {request['seed']!r}")
-        sample: dict[str, Any] = super().next_sample(request)
+        strategy = request.get("strategy") or "mixed"
+        if not isinstance(strategy, str) or strategy not in self._strategies:
+            raise NotFoundError(f"there is no strategy '{strategy}'; there are {listed(self._strategies)}")
+        seed_of(request)
+        sample: dict[str, Any] = self._strategies[strategy](request, self.datastore())
         return sample
+
+    def batch_infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> dict[str, Any]:
+        """A batch from its beginning to its end; see :class:`~batch.BatchInference`."""
+        self._batch.submit(request.get("model", ""), request.get("images", "all"), request)
+        while self._batch.step():
+            pass
+        return self._batch.state()
 
     def bundle_path(self, model: str) -> None:
         """MONAI Label asks this of every task that is submitted: the one place to refuse an unknown one.
@@ -254,3 +318,17 @@ class LandmarkApp(MONAILabelApp):
             raise NotFoundError("which image? give image=ID or the id of an open session, or send a file")
         assert isinstance(store, LandmarkDatastore)
         return store.require_image(name)
+
+
+def _threads(conf: dict[str, str]) -> int:
+    """How many threads a training takes.
+
+    Raises:
+        ConfigError: it is no number, or more than there are cores.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    text = str(conf.get("training_threads") or max(1, cores // 2))
+    threads = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+    if not 1 <= threads <= cores:
+        raise ConfigError(f"--conf training_threads {text}: expected a whole number from 1 to {cores}, the cores here")
+    return threads

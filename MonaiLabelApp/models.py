@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 
+from landmarklabel.engine.publishing import previous_of, publish
 from landmarklabel.errors import ModelError
-from landmarklabel.files import atomic_path
 from landmarklabel.modelfile import ModelHeader, read_header
 from landmarklabel.predictor import Predictor
 from landmarklabel.protocol import Protocol
@@ -55,6 +56,14 @@ class PublishedModel:
             return str(problem)
         return None
 
+    def versions(self) -> set[str]:
+        """Of the model that answers, and of the one before it, as far as they are there and sound."""
+        found = set()
+        for path in (self.path, previous_of(self.path)):
+            with suppress(ModelError):
+                found.add(read_header(path).version)
+        return found
+
     def _stamp(self) -> tuple[int, int, int]:
         try:
             status = self.path.stat()
@@ -67,13 +76,5 @@ class PublishedModel:
         return status.st_mtime_ns, status.st_size, status.st_ino
 
     def publish(self, trained: Path) -> None:
-        """Answer with this model from now on, in all processes; the old one is kept as ``.previous``."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.exists():
-            self._copy(self.path, self.path.with_suffix(".previous.safetensors"))
-        self._copy(trained, self.path)
-
-    @staticmethod
-    def _copy(source: Path, target: Path) -> None:
-        with atomic_path(target, f"the model {target.name}") as temporary:
-            temporary.write_bytes(source.read_bytes())
+        """Answer with this model from now on, in all processes; see :func:`landmarklabel.engine.publishing.publish`."""
+        publish(trained, self.path)

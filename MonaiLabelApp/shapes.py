@@ -39,6 +39,12 @@ class StudyShape:
             self._up_to_date()
             return sum(label is not None for _, label in self._labels.values())
 
+    def placed(self) -> dict[str, tuple[Points, tuple[int, int]]]:
+        """The labels that count: landmarks (K, 2), and the size (W, H) of the image, by image."""
+        with self._lock:
+            self._up_to_date()
+            return {name: label for name, (_, label) in self._labels.items() if label is not None}
+
     def _up_to_date(self) -> ShapePrior | None:
         revision = self._store.revision  # before anything is read: a label that is saved meanwhile is another one
         if self._revision != revision:

@@ -17,6 +17,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 from gateway import in_server
 from landmarklabel.engine.config import ExperimentConfig, available_experiments, load_experiment
 from landmarklabel.engine.evaluation import evaluate
+from landmarklabel.engine.runrecord import give_way
 from landmarklabel.engine.trainer import TrainingResult, train
 from landmarklabel.errors import ConfigError, ModelError, listed
 from landmarklabel.io.dataset import LandmarkDataset, read_dataset
@@ -40,11 +41,13 @@ class Workplace:
         studies: the studies folder.
         protocol_source: name or file of the protocol.
         runs: folder of the run folders.
+        threads: that a training may take beside the server.
     """
 
     studies: Path
     protocol_source: str
     runs: Path
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -126,11 +129,21 @@ class NetworkTrainTask(TrainTask):
         return self._progress.read()
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
-        """Train, in a process of its own; publish the result if it validates better than what answers now."""
+        """Train, in a process of its own; publish the result if it validates better than what answers now.
+
+        Raises:
+            ConfigError: in the server's own process, which answers others; or a setting is not right.
+            LandmarkLabelError: training went wrong; the published model is as it was.
+        """
+        if in_server():
+            raise ConfigError(
+                "run_sync: the server does not train in its own process, where nobody would be answered meanwhile; "
+                "leave it out, and GET /train/ says how it goes"
+            )
+        end_with_parent()
+        give_way(self._place.threads)
         out = self._place.runs / f"{self.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        if not in_server():
-            end_with_parent()
-        with self._progress.run(out.name) as progress:
+        with self._progress.run(out.name, trainer=self.name) as progress:
             config = self._config_of(request)
             start_from = self._start_from(request, config)
             config = config if start_from is None else _as_trained(config, start_from)

@@ -1,4 +1,4 @@
-"""The state of a training run in a small file: the training process writes it, the server reads it."""
+"""The state of a training run in small files: the training process writes them, the server reads them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from landmarklabel.engine.report import EpochReport
-from landmarklabel.errors import ConfigError, LandmarkLabelError
+from landmarklabel.engine.runrecord import RECORD, memory_errors, memory_mb, process_mark, read_record
+from landmarklabel.errors import ConfigError, LandmarkLabelError, StorageError
 from landmarklabel.files import atomic_write, storage_errors
 
 
 class TrainingProgress:
-    """State of the newest run of a train task.
+    """State of the newest run of a train task, and of each run in its own folder.
 
     Args:
-        path: of the file.
+        path: of the task's file; the folders of runs lie beside it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,35 +30,34 @@ class TrainingProgress:
         self._state: dict[str, Any] = {}
 
     def read(self) -> dict[str, Any]:
-        """The state; a run whose process has gone without a word counts as stopped."""
-        try:
-            state: dict[str, Any] = json.loads(self._path.read_text())
-        except (OSError, ValueError):
-            return {}
-        process = state.pop("process", None)
-        if state.get("state") == "running" and not _alive(process):
-            state["state"] = "stopped"
-        return state
+        """The state; a run whose process has gone without a word has stopped, and ``reason`` says what is known."""
+        return read_record(self._path)
 
     @contextmanager
-    def run(self, name: str) -> Iterator[TrainingProgress]:
+    def run(self, name: str, **about: Any) -> Iterator[TrainingProgress]:
         """Mark a run as running while the block lasts, then as done or failed.
+
+        Args:
+            name: of its folder.
+            about: what else to note.
 
         Raises:
             ConfigError: another process is training.
+            MemoryShortError: memory was too small for what is done in the block.
         """
         if self.read().get("state") == "running":
             raise ConfigError(f"a training of this model is running already ({self.read().get('run')})")
+        self._state = {"run": name, "state": "running", **about, "started": _now(), "process": process_mark()}
         with storage_errors(self._path, "the state of training"):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        process = {"pid": os.getpid(), "started": psutil.Process().create_time()}
-        self._state = {"run": name, "state": "running", "started": _now(), "process": process}
+            (self._path.parent / name).mkdir(parents=True, exist_ok=True)
         self._write()
         try:
-            yield self
+            with memory_errors():
+                yield self
         except BaseException as problem:
             reason = str(problem) if isinstance(problem, LandmarkLabelError) else f"{type(problem).__name__}: {problem}"
-            self.update(state="failed", reason=reason, ended=_now())
+            with suppress(StorageError):  # what went wrong first is what is to be said
+                self.update(state="failed", reason=reason, ended=_now())
             raise
         self.update(state="done", ended=_now())
 
@@ -73,6 +71,7 @@ class TrainingProgress:
             best_epoch=report.best_epoch,
             best_metric=report.best_metrics.get("val_mre"),
             seconds_left=round(left, 1),
+            memory_mb=memory_mb(),
         )
 
     def update(self, **values: Any) -> None:
@@ -81,14 +80,9 @@ class TrainingProgress:
         self._write()
 
     def _write(self) -> None:
-        atomic_write(self._path, json.dumps(self._state).encode(), "the state of training")
-
-
-def _alive(process: Any) -> bool:
-    try:
-        return bool(abs(psutil.Process(process["pid"]).create_time() - process["started"]) < 1)
-    except (psutil.Error, TypeError, KeyError):
-        return False
+        content = json.dumps(self._state).encode()
+        for path in (self._path.parent / self._state["run"] / RECORD, self._path):
+            atomic_write(path, content, "the state of training")
 
 
 def _now() -> str:

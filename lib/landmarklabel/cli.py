@@ -19,6 +19,7 @@ from .cli_labels import app as labels
 from .cli_measure import measure
 from .cli_options import Changes, Device, ProtocolOption, Source, bar, change, say_suspicious
 from .cli_predict import carry, predict
+from .cli_runs import app as runs
 from .cli_search import search
 from .cli_serve import serve, token
 from .errors import ConfigError, LandmarkLabelError
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 
 app.add_typer(bone_age, name="bone-age")
+app.add_typer(runs, name="runs")
 app.add_typer(labels, name="labels")
 
 

@@ -104,6 +104,15 @@ def test_the_page_on_hospitals(tmp_path: Path) -> None:
     assert (tmp_path / "tokens").stat().st_mode & 0o777 == 0o600
 
 
+def test_the_page_on_active_learning(sample_server: Server, tmp_path: Path) -> None:
+    for block in blocks("docs/active-learning.md"):
+        works(block.replace(ADDRESS, f"http://127.0.0.1:{sample_server.port}"), tmp_path)
+    (script,) = blocks("docs/active-learning.md", "python")
+    chosen = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert chosen == "['a', 'c']\n"
+    assert list((sample_server.studies / "labels" / "original").glob("*.mrk.json"))
+
+
 def test_the_page_on_training(tmp_path: Path) -> None:
     points = layout_folders.plausible_points("cephalometric_19", (60, 72))
     readers = {"senior": {"001": points}, "junior": {"001": points}}

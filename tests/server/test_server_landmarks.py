@@ -233,7 +233,12 @@ REFUSED = [
     ),
     ("DELETE", "/datastore/image?id=nobody", 404, "nobody"),
     ("DELETE", "/datastore/label?id=image_001&tag=draft", 404, "there is no label 'draft'"),
-    ("POST", "/activelearning/best", 404, "there is no strategy 'best'; there are random, first"),
+    (
+        "POST",
+        "/activelearning/best",
+        404,
+        "there is no strategy 'best'; there are mixed, uncertain, diverse, random, first",
+    ),
     ("POST", "/train/everything", 404, "there is no train task 'everything'; there are farnet"),
 ]
 
