@@ -29,22 +29,22 @@ from landmarklabel.interaction.shape_prior import ShapePrior
 from landmarklabel.measurements.measure import measure
 from landmarklabel.measurements.plan import Plan, plan_of
 from landmarklabel.measurements.uncertainty import SAMPLES, JointErrors
-from landmarklabel.phantoms import available, generate
+from landmarklabel.phantoms import available, default_size, generate
 from landmarklabel.protocol import load_protocol
 
 Array = NDArray[np.float64]
 
-_LABELS, _TIMES, _STEP = 24, 60, 1e-3
+_LABELS, _TIMES, _STEP = 24, 40, 1e-3
 
 
 def after_a_click(name: str) -> Belief:
     """What is believed of a phantom's landmarks, of which the first is placed."""
-    made = [generate(name, seed) for seed in range(_LABELS + 1)]
+    width, height = default_size(name)
+    made = [generate(name, seed, (width // 4, height // 4)) for seed in range(_LABELS + 1)]  # small: pixels don't count
     sizes = np.array([radiograph.size for radiograph, _ in made])
     points = np.stack([landmarks.points for _, landmarks in made])
     shape = ShapePrior.fit(points[1:], sizes[1:])
-    width, height = made[0][0].size
-    return Posterior(shape.in_pixels((width, height))).given(np.array([0]), points[0, :1], noise=1.0)
+    return Posterior(shape.in_pixels(made[0][0].size)).given(np.array([0]), points[0, :1], noise=0.5)
 
 
 def linearised(plan: Plan, points: Array, errors: JointErrors) -> Array:
@@ -74,7 +74,7 @@ def milliseconds(function: Callable[[], object]) -> dict[str, float]:
 def compared(name: str, belief: Belief, part: float) -> dict[str, float]:
     """By how much the two ways differ in the deviations, for errors of a part of their size, over all values."""
     protocol = load_protocol(name)
-    errors = JointErrors.of(belief, [0], 1.0).scaled([part, part])
+    errors = JointErrors.of(belief, [0], 0.5).scaled([part, part])
     sampled = np.array([each.sd or np.nan for each in measure(protocol, belief.mean, (1.0, 1.0), errors)])
     ratio = np.abs(sampled / linearised(plan_of(protocol), belief.mean, errors) - 1)
     ratio = ratio[np.isfinite(ratio)]
@@ -89,10 +89,10 @@ def main() -> None:
         plan = plan_of(protocol)
 
         def sampled(protocol: Any = protocol, belief: Belief = belief) -> object:
-            return measure(protocol, belief.mean, (0.5, 0.5), JointErrors.of(belief, [0], 1.0))
+            return measure(protocol, belief.mean, (0.5, 0.5), JointErrors.of(belief, [0], 0.5))
 
         def by_gradient(plan: Plan = plan, belief: Belief = belief) -> object:
-            return linearised(plan, belief.mean, JointErrors.of(belief, [0], 1.0))
+            return linearised(plan, belief.mean, JointErrors.of(belief, [0], 0.5))
 
         results[name] = {
             "landmarks": len(protocol),
