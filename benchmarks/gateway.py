@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def main() -> None:
                 rounds[name].append(measured(running, options.readers, options.clicks))
     content = {name: gathered(each) for name, each in rounds.items()}
     print(json.dumps(content, indent=1))
-    write("gateway", "python benchmarks/gateway.py", content)
+    write("gateway", f"python benchmarks/gateway.py {' '.join(sys.argv[1:])}".strip(), content)
 
 
 def gathered(rounds: list[dict[str, Any]]) -> dict[str, Any]:

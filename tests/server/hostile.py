@@ -230,7 +230,7 @@ def send(server: Server, findings: Findings, method: str, path: str, options: di
     except (ValueError, UnicodeError):
         return  # the client can't send it
     else:
-        findings.note(what, answer.status_code, answer.text)
+        findings.note(what, answer.status_code, answer.content.decode(errors="replace"))
 
 
 def send_generated(server: Server, findings: Findings, examples: int, number: int = 0) -> None:
@@ -253,7 +253,7 @@ def send_generated(server: Server, findings: Findings, examples: int, number: in
                 except (ValueError, UnicodeError, requests.exceptions.InvalidHeader):
                     continue  # the client can't send it
                 else:
-                    findings.note(what, answer.status_code, answer.text)
+                    findings.note(what, answer.status_code, answer.content.decode(errors="replace"))
 
 
 def generated(strategy: Any, examples: int, number: int) -> list[Any]:
