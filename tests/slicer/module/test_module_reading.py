@@ -223,9 +223,21 @@ def test_leaving_place_mode_leaves_everything_as_it_was(reader: Reader) -> None:
     before, now = reader.drawn(), reader.reading.now
     reader.desk.select("Po")
     reader.desk.place()
-    reader.desk.points.stop_placing()
+    assert reader.drawn() != before
+    interaction = slicer.mrmlScene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+    interaction.SetCurrentInteractionMode(interaction.ViewTransform)  # as by Escape
+    assert reader.desk.points.placing is None
     assert reader.drawn() == before
     assert reader.reading.now is now
+
+
+def test_another_image_ends_place_mode(reader: Reader) -> None:
+    reader.open(IMAGE)
+    reader.desk.select("Po")
+    reader.desk.place()
+    reader.open("cephalometric_0021")
+    assert reader.desk.points.placing is None
+    assert reader.drawn()["Po"] == reader.reading["Po"].position
 
 
 def test_without_a_model_a_click_each_places_all_in_order(reader: Reader) -> None:
