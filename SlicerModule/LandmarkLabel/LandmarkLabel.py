@@ -33,7 +33,7 @@ from LandmarkLabelLib.state import Reading
 from LandmarkLabelLib.tables import Table, landmark_row, measurement_row, worklist_row
 from LandmarkLabelLib.training import training_text
 
-_BUSY_MS, _IDLE_MS = 8, 50
+_BUSY_MS, _IDLE_MS = 4, 50
 _ONE_VIEW = "SlicerLayoutOneUpRedSliceView"
 _SAMPLES = {"Cephalogram": "cephalogram", "Spine": "spine", "Chest": "chest"}
 

@@ -18,7 +18,7 @@ from .pointlist import PointList
 from .state import Reading
 
 #: How long landmarks are under way to new places. The eye follows, and nobody waits.
-GLIDE_S = 0.045
+GLIDE_S = 0.03
 
 SELECTION = "selection"
 
@@ -107,6 +107,7 @@ class ReadingDesk:
             self.points = PointList(self._scene, reading.labels, self._on_placed, self._on_picked)
         if self.names_visible is None:
             self.names_visible = len(reading.labels) <= _NAMES_UP_TO
+        self.points.let_go()
         self.points.show_names(self.names_visible)
         return self.points
 

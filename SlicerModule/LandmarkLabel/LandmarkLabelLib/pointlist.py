@@ -62,6 +62,10 @@ class PointList:
             self.node.AddObserver(_EVENTS.PointEndInteractionEvent, self._on_end),
             self.node.AddObserver(_EVENTS.PointPositionDefinedEvent, self._on_defined),
         ]
+        self._interaction = scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+        if self._interaction is not None:
+            changed = self._interaction.InteractionModeChangedEvent
+            self._mode_observer = self._interaction.AddObserver(changed, self._on_mode)
 
     # Making ---------------------------------------------------------------------------------------------------
 
@@ -108,6 +112,8 @@ class PointList:
         """Out of the scene."""
         for observer in self._observers:
             self.node.RemoveObserver(observer)
+        if self._interaction is not None:
+            self._interaction.RemoveObserver(self._mode_observer)
         for node in (self.node, *self.marks.values()):
             self.scene.RemoveNode(node)
 
@@ -212,22 +218,31 @@ class PointList:
         selection = self.scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
         selection.SetReferenceActivePlaceNodeClassName(self.node.GetClassName())
         selection.SetActivePlaceNodeID(self.node.GetID())
-        interaction = self.scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
-        interaction.SetPlaceModePersistence(0)
-        interaction.SetCurrentInteractionMode(interaction.Place)
+        self._interaction.SetPlaceModePersistence(0)
+        self._interaction.SetCurrentInteractionMode(self._interaction.Place)
 
     def stop_placing(self) -> None:
         """Leave place mode; what was to be placed is shown as it was."""
         index, self._placing = self._placing, -1
         state, self._placing_state = self._placing_state, UNDEFINED
-        interaction = self.scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
-        if interaction is not None and interaction.GetCurrentInteractionMode() == interaction.Place:
+        interaction = self._interaction
+        if index >= 0 and interaction.GetCurrentInteractionMode() == interaction.Place:
             interaction.SetCurrentInteractionMode(interaction.ViewTransform)
         if index >= 0 and self._shown:
             shown, self._shown = self._shown, ()
             with self._writes(), _batch(self.node, *self.marks.values()):
                 self._show_point(index, shown[index], state)
             self._shown = shown
+
+    def let_go(self) -> None:
+        """Neither placed nor dragged: what comes next is of another image."""
+        self.stop_placing()
+        self._moving = -1
+
+    def _on_mode(self, caller: Any, event: Any) -> None:
+        """The reader has left place mode in another way, as by Escape."""
+        if self._placing >= 0 and caller.GetCurrentInteractionMode() != caller.Place:
+            self.stop_placing()
 
     @property
     def placing(self) -> str | None:
@@ -252,8 +267,8 @@ class PointList:
             self.marks[state].SetNthControlPointPosition(self._moving, *ras)
 
     def _on_end(self, caller: Any, event: Any) -> None:
-        index, self._moving = _moving_index(caller), -1
-        if self._writing or not 0 <= index < len(self.labels):
+        index, self._moving = self._moving, -1
+        if self._writing or index < 0:
             return
         position = self.position(self.labels[index])
         # A click that moves nothing takes hold of a landmark, and does not correct it.

@@ -12,7 +12,9 @@ from .contract import Measurement, WorklistItem
 from .qtways import connect, value
 from .state import Point
 
-_KEY = qt.Qt.UserRole
+# Asked for once: bindings of Qt take their time to find an enumeration's member, and there are hundreds of cells.
+_SHOWN, _SIGN = qt.Qt.DisplayRole, qt.Qt.DecorationRole
+_KEY, _COLOUR = qt.Qt.UserRole, qt.Qt.UserRole + 1
 
 
 class Table:
@@ -93,13 +95,13 @@ class Table:
 
 
 def _fill(item: Any, content: Any, tip: str, colour: tuple[float, float, float] | None) -> None:
-    if item.data(qt.Qt.DisplayRole) != content:
-        item.setData(qt.Qt.DisplayRole, content)
+    if item.data(_SHOWN) != content:
+        item.setData(_SHOWN, content)
     if item.toolTip() != tip:
         item.setToolTip(tip)
-    if colour is not None and item.data(_KEY + 1) != list(colour):
-        item.setData(_KEY + 1, list(colour))
-        item.setData(qt.Qt.DecorationRole, qt.QColor(*(round(255 * part) for part in colour)))
+    if colour is not None and item.data(_COLOUR) != str(colour):
+        item.setData(_COLOUR, str(colour))
+        item.setData(_SIGN, qt.QColor(*(round(255 * part) for part in colour)))
 
 
 def landmark_row(point: Point, state: str, name: str) -> tuple[str, list[Any], str, Any]:

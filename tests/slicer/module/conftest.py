@@ -19,7 +19,7 @@ from panel import Panel
 from servers_apart import SampleServer, prepare
 from trouble import Trouble
 
-IMAGES = ("cephalometric_0020", "cephalometric_0021", "cephalometric_0022", "oriented")
+IMAGES = (*tuple(f"cephalometric_002{number}" for number in range(4)), "oriented")
 
 
 @pytest.fixture(scope="session")

@@ -100,7 +100,7 @@ def test_what_may_happen_twice_is_tried_twice_and_nothing_else(trouble: Trouble)
     assert len(trouble.asked) == 1
 
 
-def test_the_real_server(ceph_server: SampleServer, tmp_path: Path) -> None:
+def test_the_real_server(ceph_server: SampleServer, trouble: Trouble, tmp_path: Path) -> None:
     """Every call once."""
     client = Client(ceph_server.address + "/")
     info = client.info()

@@ -24,7 +24,7 @@ def test_cmake_installs_every_file_of_the_module() -> None:
     listed = set(re.findall(r"^\s+(\S+\.(?:py|png|ui|nrrd))$", (MODULE / "CMakeLists.txt").read_text(), re.MULTILINE))
     listed = {name.replace("${MODULE_NAME}", "LandmarkLabel") for name in listed}
     there = {path.relative_to(MODULE).as_posix() for path in MODULE.rglob("*") if path.is_file()}
-    there = {name for name in there if not name.startswith("Testing") and "__pycache__" not in name}
+    there = {name for name in there if not name.startswith(("Testing", ".")) and "__pycache__" not in name}
     assert listed == there - {"CMakeLists.txt"}
 
 

@@ -19,6 +19,9 @@ from trouble import Trouble
 from waiting import wait_until
 
 import slicer
+from landmarklabel.io import read_radiograph
+from landmarklabel.io.segmentations import write_segmentation
+from landmarklabel.segmentation import Segmentation
 from LandmarkLabelLib.client import Client
 from LandmarkLabelLib.desk import ReadingDesk
 from LandmarkLabelLib.markups import from_markups
@@ -220,9 +223,21 @@ def test_leaving_place_mode_leaves_everything_as_it_was(reader: Reader) -> None:
     before, now = reader.drawn(), reader.reading.now
     reader.desk.select("Po")
     reader.desk.place()
-    reader.desk.points.stop_placing()
+    assert reader.drawn() != before
+    interaction = slicer.mrmlScene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+    interaction.SetCurrentInteractionMode(interaction.ViewTransform)  # as by Escape
+    assert reader.desk.points.placing is None
     assert reader.drawn() == before
     assert reader.reading.now is now
+
+
+def test_another_image_ends_place_mode(reader: Reader) -> None:
+    reader.open(IMAGE)
+    reader.desk.select("Po")
+    reader.desk.place()
+    reader.open("cephalometric_0021")
+    assert reader.desk.points.placing is None
+    assert reader.drawn()["Po"] == reader.reading["Po"].position
 
 
 def test_without_a_model_a_click_each_places_all_in_order(reader: Reader) -> None:
@@ -394,6 +409,29 @@ def test_display(reader: Reader) -> None:
     assert reader.on_screen(label) == pytest.approx((300, 350), abs=1.5)
     reader.desk.image.fit()
     assert reader.reading.now is now
+
+
+def test_structures_lie_over_the_image(reader: Reader, tmp_path: Path) -> None:
+    """A label image as the server writes it, on the pixels that it names."""
+    reader.open(IMAGE)
+    width, height = reader.loop.open_image.picture.size
+    geometry = read_radiograph(ROOT / f"sample_data/cephalometric_19/{IMAGE}.nrrd").geometry
+    masks = np.zeros((1, height, width), bool)
+    masks[0, 100:200, 50:150] = True
+    write_segmentation(Segmentation(("box",), ("Box",), masks, geometry, np.array([0.9])), tmp_path / "x.seg.nrrd")
+    reader.desk.image.fit()
+    before = reader.view.pixels().astype(float)
+    reader.desk.image.show_segmentation(tmp_path / "x.seg.nrrd")
+    after = reader.view.pixels().astype(float)
+    rows, columns = np.nonzero(np.abs(after - before).max(axis=2) > 5)
+    to_ras = ijk_to_ras(reader.desk.image.volume)
+    left, top = reader.view.on_screen((to_ras @ [49.5, 99.5, 0, 1])[:3])
+    right, bottom = reader.view.on_screen((to_ras @ [149.5, 199.5, 0, 1])[:3])
+    screen_height = before.shape[0]
+    assert (columns.min(), columns.max()) == pytest.approx((left, right), abs=3)
+    assert (rows.min(), rows.max()) == pytest.approx((screen_height - top, screen_height - bottom), abs=3)
+    reader.desk.show_structures(False)
+    assert np.abs(reader.view.pixels() - before).max() == 0
 
 
 def test_reading_off_the_main_thread_gives_what_slicer_reads(reader: Reader, tmp_path: Path) -> None:

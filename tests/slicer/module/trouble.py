@@ -45,6 +45,9 @@ class Trouble:
         class Server(ThreadingHTTPServer):
             daemon_threads = allow_reuse_address = True
 
+            def handle_error(self, *_: Any) -> None:
+                """Whoever asked has gone, as is to be expected here."""
+
         self._server = Server(("127.0.0.1", self.port), Handler)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
