@@ -59,6 +59,7 @@ def main() -> None:
             *clicks(spines, f"{work}/spines", METHODS),
             *clicks(cephalograms_of, f"{work}/cephalograms", (DEFAULT, PUBLISHED)),
             ["refine_latency.py", "--model", f"{work}/spines/{PUBLISHED}/model.safetensors", "--data", spines],
+            ["measurement_speed.py"],
             ["uvmaps.py"],
             ["denseseg_speed.py"],
             *segmentations(spines, f"{work}/spines"),
