@@ -67,6 +67,7 @@ sample-data: $(VENV)/.ready
 
 sample-models: $(VENV)/.ready
 	$(PY) sample_data/make.py models
+	$(PY) sample_data/make.py segmentation
 
 install: $(VENV)/.ready $(SLICER_VENV)/.ready
 

@@ -5,6 +5,7 @@
     python benchmarks/denseseg.py evaluate --data aasce:DIR --work WORK
     python benchmarks/denseseg.py landmarks --data phantoms --work WORK
     python benchmarks/denseseg.py clicks --data phantoms --work WORK
+    python benchmarks/denseseg.py table --data phantoms
 
 DIR holds AASCE or ISBI 2015 in its published layout; ``phantoms`` are synthetic chests, made in WORK. WORK, another one
 for each data set, gets a folder for each model; those of benchmarks/interaction.py in the same WORK are evaluated, too.
@@ -28,6 +29,7 @@ from clicks.training import train_within
 from common import read, write
 from dense.data import fewer, left_out, read_parts
 from dense.landmarks import experiment
+from dense.tables import tables
 from dense.warp import Warped
 
 from landmarklabel.engine.data import learn_shape
@@ -106,6 +108,12 @@ def clicks(arguments: argparse.Namespace) -> None:
     _write(arguments, parts, "error_by_clicks", found)
 
 
+def table(arguments: argparse.Namespace) -> None:
+    """What README.md shows of the results that there are."""
+    layout = arguments.data.partition(":")[0]
+    print("\n\n".join(tables(read(f"denseseg_{layout}"))))
+
+
 def _warped(predictor: Predictor, reach: float, first: Refiners | None = None) -> Refiners:
     readout = dense_readout(predictor)
 
@@ -150,11 +158,12 @@ def main() -> None:
         "evaluate": evaluate_all,
         "landmarks": landmarks_nobody_trained,
         "clicks": clicks,
+        "table": table,
     }.items():
         command = commands.add_parser(name)
         command.set_defaults(function=function)
         command.add_argument("--data", required=True, help="aasce:DIR, isbi2015:DIR or phantoms")
-        command.add_argument("--work", required=True, type=Path)
+        command.add_argument("--work", required=name != "table", type=Path)
         if name == "train":
             command.add_argument("--method", required=True, choices=sorted(METHODS))
             command.add_argument("--budget", required=True, type=float, help="CPU seconds")

@@ -3,6 +3,7 @@
     python sample_data/make.py data               the images and labels, in seconds
     python sample_data/make.py models             the models, in about an hour on two cores
     python sample_data/make.py models spine_68    one of them
+    python sample_data/make.py segmentation       the model that segments chests, in minutes
     python sample_data/make.py weighing           how their maps are weighed, anew, without training: in minutes
 
 Images to train on, and to measure on, have seeds that no sample has.

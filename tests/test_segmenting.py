@@ -17,7 +17,7 @@ from landmarklabel.networks import DenseSegConfig, build_network
 from landmarklabel.predictor import Predictor
 from landmarklabel.protocol import Protocol
 from landmarklabel.radiograph import Radiograph
-from landmarklabel.segmenting import dense_readout, masks_from_logits, segment, uv_maps
+from landmarklabel.segmenting import dense_readout, in_one_piece, masks_from_logits, segment, uv_maps
 from landmarklabel.transforms import Placement
 from landmarklabel.uvmaps import Regions, Template
 
@@ -49,6 +49,23 @@ def test_a_disc_comes_back_where_it_was(width: int, height: int, fit: str, strid
 
 def test_nothing_inside_is_an_empty_mask() -> None:
     assert not masks_from_logits(torch.full((2, 8, 8), -1.0), Placement((20, 30), (8, 8))).any()
+
+
+def test_specks_beside_a_structure_are_none_of_it(found: tuple[Predictor, np.ndarray]) -> None:
+    """A closed outline is one piece: masks and maps are as without specks; of two pieces the surer one is kept."""
+    predictor, _ = found
+    masks, maps = segment(predictor).masks, uv_maps(predictor)[1]
+    assert predictor._maps is not None
+    logits = predictor._maps[0]
+    logits[:3, :3], logits[-6:, -2:] = 1.0, 0.5
+    assert (logits > 0).sum() > 9 + masks.sum() / 5
+    assert np.array_equal(segment(predictor).masks, masks)
+    assert np.array_equal(uv_maps(predictor)[1], maps, equal_nan=True)
+    pieces = torch.full((1, 20, 20), -3.0)
+    pieces[0, :4, :4], pieces[0, 10:13, 10:] = 5.0, 0.01  # 16 pixels, surely; 30 with hardly more than a half
+    kept = in_one_piece(pieces)[0] > 0
+    assert kept[:4, :4].all()
+    assert kept.sum() == 16
 
 
 def dense_predictor(protocol: Protocol, **changes: object) -> Predictor:
@@ -118,6 +135,8 @@ def test_a_point_beside_all_structures_is_refused(found: tuple[Predictor, np.nda
         place_of(predictor, [2, 2])
     with pytest.raises(LabelError, match="none of the structures"):
         place_of(predictor, [-50, 2])
+    with pytest.raises(LabelError, match=r"^\(2, 6\) lies in none of the structures outline"):  # in the image's pixels
+        place_of(predictor, [2, 6], points)
 
 
 @settings(max_examples=40, deadline=None)

@@ -57,7 +57,7 @@ def _errors(methods: Content, unit: str) -> str:
         if title in _BY_HAND:
             lines.append([f"{title}, its first answer by hand", *_figures(row["manual_revision"], digits)])
             lines[-1] += [""] * seconds
-    return _markdown(header, lines)
+    return markdown(header, lines)
 
 
 def _figures(part: Content, digits: int) -> list[str]:
@@ -88,7 +88,7 @@ def _training(trained: Content) -> str:
         ]
         for name, run in trained.items()
     ]
-    return _markdown(header, lines)
+    return markdown(header, lines)
 
 
 def _calibration(methods: Content) -> str:
@@ -100,7 +100,7 @@ def _calibration(methods: Content) -> str:
         [title, *(f"{by_clicks[clicks][level]:.0f}" for clicks in first for level in ("50", "90", "95"))]
         for title, by_clicks in chosen.items()
     ]
-    return _markdown(header, lines)
+    return markdown(header, lines)
 
 
 def _propagation(methods: Content) -> str:
@@ -112,14 +112,15 @@ def _propagation(methods: Content) -> str:
         for title, row in methods.items()
         if title in (*_DRAWN, *_BY_HAND) and all(bin_["count"] for bin_ in row["propagation"]["first_click"])
     ]
-    return _markdown(header, lines)
+    return markdown(header, lines)
 
 
 def _distance(bin_: Content) -> str:
     return f"{bin_['from']:g} to {bin_['to']:g}" if bin_["to"] is not None else f"over {bin_['from']:g}"
 
 
-def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table."""
     rows = [header, ["---"] * len(header), *lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

@@ -33,11 +33,13 @@ def place_of(predictor: Predictor, point: ArrayLike, labelled: Points | None = N
     readout = dense_readout(predictor)
     ready, placement = predictor.seen()
     at = placement.points(np.asarray(point, dtype=np.float64))
+    x, y = np.asarray(point, dtype=np.float64)
     if labelled is not None and np.isfinite(labelled).all(axis=1).sum() >= 3:
-        return place_on_shape(at, placement.points(labelled), readout.regions, readout.mean_shape)
+        # In the network's pixels, as the maps that it learned from; a sentence is in those of the image.
+        named = f"({x:g}, {y:g})"
+        return place_on_shape(at, placement.points(labelled), readout.regions, readout.mean_shape, named)
     place = readout.place(ready, torch.from_numpy(at).to(ready.device))
     if place is None:
-        x, y = np.asarray(point, dtype=np.float64)
         raise LabelError(
             f"({x:g}, {y:g}) lies in none of the structures that the model sees in this image "
             f"({listed(readout.regions.names, 20)}); label the image first, or place the landmark within one"

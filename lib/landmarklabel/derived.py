@@ -38,7 +38,9 @@ class MapPlace:
     uv: tuple[float, float]
 
 
-def place_on_shape(point: ArrayLike, points: ArrayLike, regions: Regions, template: Template) -> MapPlace:
+def place_on_shape(
+    point: ArrayLike, points: ArrayLike, regions: Regions, template: Template, named: str = ""
+) -> MapPlace:
     """Where a point of a labelled image lies on the mean shape.
 
     Args:
@@ -46,6 +48,7 @@ def place_on_shape(point: ArrayLike, points: ArrayLike, regions: Regions, templa
         points: (K, 2), the image's landmarks; NaN absent.
         regions: of the protocol.
         template: where the landmarks lie on the mean shapes.
+        named: how an error calls the point; by its numbers by default.
 
     Raises:
         LabelError: the point is in no structure.
@@ -60,8 +63,8 @@ def place_on_shape(point: ArrayLike, points: ArrayLike, regions: Regions, templa
     place = found[nearest]
     if place is None or place[0] > MARGIN:
         raise LabelError(
-            f"({at[0]:g}, {at[1]:g}) lies in none of the structures {listed(regions.names, 20)}; a landmark is carried "
-            "to other images only within a structure"
+            f"{named or f'({at[0]:g}, {at[1]:g})'} lies in none of the structures {listed(regions.names, 20)}; "
+            "a landmark is carried to other images only within a structure"
         )
     return MapPlace(nearest, (float(place[1][0]), float(place[1][1])))
 

@@ -74,12 +74,13 @@ def save_model(
     Args:
         shape: of the training labels, for corrections where there are no other labels.
         morphology: which distances and angles its loss looked at.
-        half: store weights in 16 bits, half the size.
+        half: store weights in 16 bits, half the size; what is no weight, as mean shapes, stays as it is.
 
     Raises:
         StorageError: the disk is full, or the folder can't be written.
     """
-    weights = {name: _stored(value, half) for name, value in network.state_dict().items()}
+    learned = {name for name, _ in network.named_parameters()}
+    weights = {name: _stored(value, half and name in learned) for name, value in network.state_dict().items()}
     version = _digest_of_weights(weights)[:12]
     weights |= _shape_tensors(shape)
     header = ModelHeader(

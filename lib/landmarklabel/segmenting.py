@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from .errors import ModelError
 from .heatmaps import from_map
@@ -38,7 +39,7 @@ def segment(predictor: Predictor, structures: Sequence[str] | None = None) -> Se
         points = predictor.predict().landmarks.points
         return outline(predictor.protocol, points, predictor.geometry, structures)
     ready, placement = predictor.seen()
-    masks = masks_from_logits(split(ready[None])[0][0], placement, predictor.readout.stride)
+    masks = masks_from_logits(in_one_piece(split(ready[None])[0][0]), placement, predictor.readout.stride)
     return _shown(predictor.readout.regions, masks, predictor.geometry)
 
 
@@ -98,7 +99,7 @@ def uv_maps(predictor: Predictor) -> tuple[Regions, NDArray[np.float32]]:
     logits, uv = (part[0] for part in split(ready[None]))
     width, height = placement.source
     maps = np.full((len(logits), 2, height, width), np.nan, dtype=np.float32)
-    for region, each in enumerate(logits.float()):
+    for region, each in enumerate(in_one_piece(logits)):
         box = _box(each, placement, readout.stride)
         if box is not None:
             outside = _enlarged(each, placement, readout.stride, box) <= 0
@@ -121,6 +122,21 @@ def dense_readout(predictor: Predictor) -> DenseReadout:
             f"the model {predictor.config.method} has no uv-maps; train one that has, such as denseseg_light"
         )
     return predictor.readout
+
+
+def in_one_piece(logits: torch.Tensor) -> torch.Tensor:
+    """Logits (R, H, W) of which each region is one piece, as a closed outline is: specks beside it are turned negative.
+
+    Of several pieces, that which holds most probability stays.
+    """
+    logits = logits.float().clone()
+    for each in logits:
+        pieces, count = ndimage.label((each > 0).cpu().numpy(), structure=np.ones((3, 3)))
+        if count > 1:
+            held = ndimage.sum_labels(each.sigmoid().cpu().numpy(), pieces, np.arange(1, count + 1))
+            beside = torch.from_numpy((pieces > 0) & (pieces != 1 + held.argmax())).to(each.device)
+            each[beside] = -each[beside]
+    return logits
 
 
 def masks_from_logits(logits: torch.Tensor, placement: Placement, stride: int = 1) -> NDArray[np.bool_]:

@@ -99,7 +99,7 @@ def test_what_training_refuses(fresh: Server) -> None:
     fresh.wait_for(lambda: fresh.get("/train/")["status"] == "ERROR", 60)
     assert (
         fresh.get("/train/")["details"][-1]
-        == "training failed: there is no train task 'landmarks'; try farnet, interactive"
+        == "training failed: there is no train task 'landmarks'; try farnet, interactive, denseseg"
     )
     stats = fresh.train(start_from="elsewhere")
     assert "start_from is 'published' or 'scratch', got 'elsewhere'" in stats["reason"]
