@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def postgres() -> Iterator[Postgres]:
 def _user() -> str:
     if os.geteuid():
         return pwd.getpwuid(os.geteuid()).pw_name
-    try:
-        return pwd.getpwnam("postgres").pw_name
-    except KeyError:
-        pytest.skip("no user postgres here, and PostgreSQL does not run as root")
+    for name in ("postgres", "nobody"):
+        with suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    pytest.skip("neither a user postgres nor nobody here, and PostgreSQL does not run as root")

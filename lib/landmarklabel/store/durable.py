@@ -36,7 +36,8 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(8, "durable")
 
 
-os.register_at_fork(after_in_child=_threads.cache_clear)  # a child has none of its parent's threads
+if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
+    os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 def _sync_file(path: Path) -> None:
