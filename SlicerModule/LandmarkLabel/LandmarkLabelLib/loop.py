@@ -411,10 +411,13 @@ class ReadingLoop:
         return self.open_image
 
     def _changed(self) -> None:
-        """After a step of the reader: show it, keep it, let the others follow."""
-        self._keep()
+        """After a step of the reader: let the others follow, show it, keep it.
+
+        In this order: the server works while the step is drawn.
+        """
         self._front.cancel("refine")
         self._follow()
+        self._keep()
 
     def _keep(self) -> None:
         opened = self._require_open()

@@ -55,9 +55,9 @@ def test_a_correction_on_a_bad_day(reading: Panel, trouble: Trouble, mode: str) 
         assert reading.loop.is_problem
         assert reading.ui.messageLabel.text().startswith("⚠ ")
         assert [p for p in reading.loop.reading.points if p.label != "Go"] == [p for p in before if p.label != "Go"]
-    draft = DraftStore(reading.desk.loop.drafts.folder).load(trouble.address, IMAGE)
-    assert draft is not None
-    assert tuple(draft.reading["points"][9]["position"]) == placed.position
+    store = DraftStore(reading.loop.drafts.folder)
+    reading.wait(lambda: store.load(trouble.address, IMAGE) is not None, "on the disk")
+    assert tuple(store.load(trouble.address, IMAGE).reading["points"][9]["position"]) == placed.position
 
     if mode == "absent":
         trouble.come_back()
