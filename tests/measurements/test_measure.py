@@ -225,9 +225,16 @@ def test_to_correct_what_is_unsure_is_what_helps(cephalometric: Protocol) -> Non
     found = named(measure(cephalometric, points, (0.1, 0.1), joint))
     assert {found[name].improve for name in ("SNB", "ANB", "APDI", "L1_NB")} == {"B"}
     assert surest_first(cephalometric, points, (0.1, 0.1), joint, "ANB")[0] == "B"
-    placed = JointErrors.of(Belief.independent(points, own), [cephalometric.index("B")], noise=1.0)
+    placed = JointErrors.of(Belief.independent(points, own), [cephalometric.index("B")], noise=0.5)
     assert named(measure(cephalometric, points, (0.1, 0.1), placed))["SNB"].improve in ("S", "N")
     assert "B" not in surest_first(cephalometric, points, (0.1, 0.1), placed, "ANB")
+
+
+def test_nobody_is_asked_to_place_what_is_surer_than_a_hand(cephalometric: Protocol) -> None:
+    points = face()
+    sure = JointErrors.of(Belief.independent(points, np.tile(0.5**2 * np.eye(2), (len(points), 1, 1))), noise=1.0)
+    assert all(each.improve is None for each in measure(cephalometric, points, (1.0, 1.0), sure))
+    assert surest_first(cephalometric, points, (1.0, 1.0), sure, "ANB") == ()
 
 
 def test_the_expected_reduction_comes_true(cephalometric: Protocol) -> None:

@@ -74,6 +74,12 @@ class JointErrors:
         """(K, 2, 2), of each landmark by itself."""
         return np.asarray(self.factor @ self.factor.swapaxes(-1, -2) + self.own)
 
+    @property
+    def worth_placing(self) -> NDArray[np.bool_]:
+        """(K,), whether a landmark is less sure than a person would place it."""
+        variance = np.trace(self.covariances, axis1=1, axis2=2) / 2
+        return np.asarray(~self.placed & (variance > self.noise**2))
+
     def within(self, radius: float) -> Array:
         """(K,), the probability that each landmark errs by no more than ``radius``, as if alike to all sides."""
         variance = np.trace(self.covariances, axis1=1, axis2=2) / 2
