@@ -9,6 +9,7 @@ from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import FileResponse, Response
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import get_mime_type
+from starlette.background import BackgroundTask
 
 from gateway.guard import caller_of
 from gateway.strict_json import parse_object
@@ -50,6 +51,15 @@ def storing_routes() -> APIRouter:
         if digest and digest.lower() != sha256(path):
             raise NotFoundError(f"the image '{image}' is another one")
         return Response()
+
+    @router.get("/dataset", summary="Download all images with final labels, as a ZIP archive")
+    def get_dataset(limit_cases: int | None = None) -> FileResponse:
+        store = app_instance().datastore()
+        if not store.datalist():
+            raise NotFoundError("there is no image with a final label yet")
+        archive = Path(store.get_dataset_archive(limit_cases))  # a temporary file, which MONAI Label never deletes
+        delete = BackgroundTask(archive.unlink, missing_ok=True)
+        return FileResponse(archive, media_type="application/zip", filename="dataset.zip", background=delete)
 
     @router.put("/image/info", summary="Add to what is known of an image")
     def put_image_info(request: Request, image: str, info: Text = "{}") -> None:
