@@ -145,7 +145,7 @@ def of_monai_label(folder: Path, saves: int) -> dict[str, Any]:
 
 def next_sample(strategy: Callable[..., Any], store: Any) -> None:
     """What MONAI Label does when it is asked for the next image, but for hashing the image's file."""
-    chosen = strategy({"seed": None}, store)["id"]
+    chosen = strategy({"seed": None, "strategy": "random"}, store)["id"]
     store.get_image_info(chosen)
     store.update_image_info(chosen, {"strategy": {"random": {"ts": int(time.time())}}})
 
