@@ -252,7 +252,7 @@ class LandmarkDatastore(Datastore):
         own = {"ts": int(time.time()), "name": f"{image_id}{suffix}", "protocol": self.protocol.name, **label.info}
         info = checked_info({**checked_info(label_info), **own})
         version = self.store.save(image_id, label.tag, suffix, file.read_bytes(), info)
-        logger.info("saved label of %s as %s, version %d", image_id, label.tag, version.number)
+        logger.info("saved a label as %s, version %d", label.tag, version.number)  # an id may be a name
         return image_id
 
     def _checked(self, name: str, file: Path, tag: str) -> CheckedLabel:
