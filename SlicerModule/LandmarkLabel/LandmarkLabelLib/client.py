@@ -2,8 +2,8 @@
 
 Kinds of failure (:class:`~LandmarkLabelLib.contract.ServerError`): ``address`` and ``scheme`` (not an address, or
 http:// forgotten), ``refused``, ``unreachable``, ``time-out``, ``broken off``, ``unauthorised`` (401), ``forbidden``
-(403), ``not found`` (404), ``conflict`` (409), ``invalid`` (400, 422), ``busy`` (429), ``unavailable`` (502 to 504),
-``full`` (507), ``failed`` (500), ``not MONAI Label``, ``another app``, ``nonsense``, ``file``.
+(403), ``not found`` (404), ``conflict`` (409), ``invalid`` (400, 413, 415, 422), ``busy`` (429), ``unavailable`` (502
+to 504), ``full`` (507), ``failed`` (500), ``not MONAI Label``, ``another app``, ``nonsense``, ``file``.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from .contract import (
 CONNECT_S = 3.05
 _QUICK_S, _INFER_S, _TRANSFER_S = 10.0, 60.0, 120.0
 _KINDS = {
-    400: "invalid", 401: "unauthorised", 403: "forbidden", 404: "not found", 409: "conflict", 422: "invalid",
-    429: "busy", 502: "unavailable", 503: "unavailable", 504: "unavailable", 507: "full",
+    400: "invalid", 401: "unauthorised", 403: "forbidden", 404: "not found", 409: "conflict",
+    413: "invalid", 415: "invalid", 422: "invalid", 429: "busy", 502: "unavailable", 503: "unavailable", 504: "unavailable", 507: "full",
 }  # fmt: skip
 
 

@@ -608,7 +608,7 @@ def _first_left(items: Sequence[WorklistItem], leave_out: Sequence[str]) -> str 
 
 def with_leases(items: Sequence[WorklistItem], leases: dict[str, str], reader: str) -> list[WorklistItem]:
     """The worklist with who else has which image; what this reader has is nobody else's."""
-    others = {image: who for image, who in leases.items() if not reader or who.split(" / ")[-1] != reader}
+    others = {image: who for image, who in leases.items() if not _own(who, reader)}
     return [
         replace(item, status=LEASED, reader=others[item.image])
         if item.image in others and item.status == UNLABELLED
@@ -620,3 +620,8 @@ def with_leases(items: Sequence[WorklistItem], leases: dict[str, str], reader: s
 def _now_labelled(item: WorklistItem, tag: str) -> WorklistItem:
     labels = {**item.labels, tag: {**item.labels.get(tag, {}), "ts": time.time()}}
     return replace(item, status=tag, labels=labels)
+
+
+def _own(who: str, reader: str) -> bool:
+    """Whether a lease may be one's own: who gives no name is somebody, at an address that only the server knows."""
+    return who.split(" / ")[-1] == reader if reader else who.startswith("somebody at ")
