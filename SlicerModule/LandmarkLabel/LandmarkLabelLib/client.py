@@ -37,7 +37,8 @@ CONNECT_S = 3.05
 _QUICK_S, _INFER_S, _TRANSFER_S = 10.0, 60.0, 120.0
 _KINDS = {
     400: "invalid", 401: "unauthorised", 403: "forbidden", 404: "not found", 409: "conflict",
-    413: "invalid", 415: "invalid", 422: "invalid", 429: "busy", 502: "unavailable", 503: "unavailable", 504: "unavailable", 507: "full",
+    413: "invalid", 415: "invalid", 422: "invalid", 429: "busy", 502: "unavailable", 503: "unavailable",
+    504: "unavailable", 507: "full",
 }  # fmt: skip
 
 
