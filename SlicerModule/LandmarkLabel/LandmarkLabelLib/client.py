@@ -13,6 +13,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from email.message import Message
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -358,9 +359,10 @@ def _detail(response: requests.Response) -> str:
 
 
 def _file_name(response: requests.Response) -> str:
-    """The file's name in the answer's headers."""
-    _, _, name = response.headers.get("Content-Disposition", "").partition('filename="')
-    return name.partition('"')[0]
+    """The file's name in the answer's headers, which write one with a blank or an umlaut in another way."""
+    header = Message()
+    header["Content-Disposition"] = response.headers.get("Content-Disposition", "")
+    return header.get_filename("")
 
 
 def _path(name: str) -> str:

@@ -146,6 +146,8 @@ def test_upload(ceph_server: SampleServer, tmp_path: Path) -> None:
     assert client.upload(image) == "new one"
     assert client.upload(image) == "new one", "the same again is no mistake"
     assert "new one" in [item.image for item in client.worklist()]
+    downloaded = client.download("new one", tmp_path / "downloaded")
+    assert (downloaded.name, downloaded.read_bytes()) == ("new one.nrrd", image.read_bytes())
     text = tmp_path / "text.nrrd"
     text.write_text("hello")
     assert failure(lambda: client.upload(text)).kind == "invalid"
