@@ -20,12 +20,12 @@ from typing import Any
 import torch
 from clicks.data import Parts, read_parts
 from common import write
-from measuring.clicked import by_model, figures, look, outside
+from measured import cephalograms, spines
+from measured.clicked import by_model, figures, look, outside
 
 from landmarklabel.errors import LandmarkLabelError
 from landmarklabel.io.dataset import read_dataset
 from landmarklabel.modelfile import read_header
-from measuring import cephalograms, spines
 
 
 def cobb(arguments: argparse.Namespace) -> None:

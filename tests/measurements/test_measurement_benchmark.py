@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from measuring.clicked import outside
-from measuring.spines import as_given, smape
+from measured.clicked import outside
+from measured.spines import as_given, smape
 
 from landmarklabel.measurements.cobb import Curves
 
