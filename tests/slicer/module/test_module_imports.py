@@ -12,9 +12,9 @@ FILES = sorted((ROOT / "SlicerModule").rglob("*.py"))
 
 # Of Python's own modules those that are used; numpy, SimpleITK, requests, vtk, qt, ctk and slicer come with Slicer.
 ALLOWED = {
-    "__future__", "collections", "contextlib", "dataclasses", "email", "hashlib", "itertools", "json", "logging", "math",
-    "os", "pathlib", "queue", "shutil", "tempfile", "threading", "time", "typing", "urllib", "uuid", "numpy", "SimpleITK",
-    "requests", "vtk", "qt", "slicer", "SampleData", "LandmarkLabelLib",
+    "__future__", "collections", "contextlib", "dataclasses", "email", "hashlib", "itertools", "json", "logging",
+    "math", "os", "pathlib", "queue", "shutil", "tempfile", "threading", "time", "typing", "urllib", "uuid",
+    "numpy", "SimpleITK", "requests", "vtk", "qt", "slicer", "SampleData", "LandmarkLabelLib",
 }  # fmt: skip
 # Written with | where Python 3.9 evaluates them.
 EVALUATED = (ast.Assign, ast.Call)
