@@ -137,7 +137,13 @@ REFUSED = [
     ("POST", "/batch/infer/landmarks", {"max_batch_size": "x"}, 400, "max_batch_size must be a whole number"),
     ("GET", "/runs/none", None, 404, "there is no run 'none'; GET /runs/ lists them"),
     ("POST", "/runs/none/publish", None, 404, "there is no run 'none'"),
-    ("GET", f"/session/{uuid.uuid4()}", None, 404, "has expired, or never was; PUT /session/ with the image opens"),
+    (
+        "GET",
+        "/session/856b778e-cf37-4697-b7fb-cd811be55676",
+        None,
+        404,
+        "has expired, or never was; PUT /session/ with the image opens",
+    ),
     ("POST", "/infer/landmarks?session_id=../../etc", None, 404, "session '../../etc' has expired, or never was"),
 ]
 
