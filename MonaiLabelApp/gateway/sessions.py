@@ -105,7 +105,9 @@ def _sessions() -> Sessions:
 def _require(session_id: str, used: bool = False) -> SessionInfo:
     session = _sessions().get_session(session_id, update_ts=used) if _ID.fullmatch(session_id) else None
     if session is None or session.last_access_ts + session.expiry < time.time():
-        raise NotFoundError(f"there is no session '{session_id[:80]}', or no longer; create one with PUT /session/")
+        raise NotFoundError(
+            f"session '{session_id[:60]}' has expired, or never was; PUT /session/ with the image opens one"
+        )
     return session
 
 

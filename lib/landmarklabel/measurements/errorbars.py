@@ -31,8 +31,7 @@ class ErrorBars:
         sd: (P,), standard deviation of the error; NaN where a value is rarely defined.
         intervals: (2, 2, P): of 68 and 95 %, low and high; NaN as ``sd``.
         probabilities: for each value those of its classes, of the samples in which it is defined.
-        reductions: (P, K), which part of the variance goes once a person places a landmark; 0 where one did, or would
-            place it no better.
+        reductions: (P, K), which part of the variance goes once a person places a landmark; 0 where one did.
     """
 
     values: Array
@@ -65,7 +64,7 @@ class ErrorBars:
         often = count >= _OFTEN * SAMPLES
         intervals = np.stack([_interval(rising, count, parts, share) for share in INTERVALS])
         told = reductions(values, errors, joint)
-        told[:, ~joint.worth_placing | ~np.isfinite(points).all(axis=1)] = 0.0
+        told[:, joint.placed | ~np.isfinite(points).all(axis=1)] = 0.0
         return cls(
             value[0],
             count / SAMPLES,

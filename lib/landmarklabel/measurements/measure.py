@@ -51,6 +51,7 @@ def measure(
     errors = None if joint is None else joint.scaled(scale)
     bars = None if errors is None else ErrorBars.of(plan, at, errors, in_mm, seed)
     sure = None if errors is None else errors.within(protocol.radii[0]) >= LOW_CONFIDENCE
+    told = None if errors is None or bars is None else bars.reductions * errors.worth_placing
     values = plan.values(at[None])[0] if bars is None else bars.values
     notes, drawn = plan.notes(at), plan.lines(at)
     found = []
@@ -61,8 +62,9 @@ def measure(
             fields["reason"] = _reason(part, notes[index], protocol, at)
         else:
             fields |= {"lines": _in_pixels(drawn[index], scale)} | _judged(value, part, in_mm)
-            if bars is not None and sure is not None:
-                fields |= _error_bar(part, bars, index, sure[plan.places[index]], plan.places[index])
+            if bars is not None and sure is not None and told is not None:
+                places = plan.places[index]
+                fields |= _error_bar(part, bars, index, sure[places], told[index, places])
         given = value if isfinite(value) else None
         found.append(Measurement(part.name, part.title, given, unit_of(part.unit, in_mm), part.landmarks, **fields))
     return tuple(found)
@@ -148,17 +150,14 @@ def _judged(value: float, part: Part, in_mm: bool) -> dict[str, Any]:
     return {"category": category, "deviation": deviation, "out_of_norm": abs(deviation) > 1}
 
 
-def _error_bar(
-    part: Part, bars: ErrorBars, index: int, sure: NDArray[np.bool_], places: NDArray[np.intp]
-) -> dict[str, Any]:
+def _error_bar(part: Part, bars: ErrorBars, index: int, sure: NDArray[np.bool_], told: Array) -> dict[str, Any]:
     """What samples say of a value: fields of a :class:`~.base.Measurement`.
 
     Args:
         index: of the value among the bars.
         sure: (L,), of its landmarks, which have no low confidence.
-        places: (L,), indices of its landmarks.
+        told: (L,), which part of its variance goes once a person places each of its landmarks.
     """
-    told = bars.reductions[index, places]
     improve = {"improve": part.landmarks[int(told.argmax())] if told.max(initial=0.0) > 0 else None}
     if not isfinite(bars.sd[index]):
         return improve
