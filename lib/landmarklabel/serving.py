@@ -104,7 +104,7 @@ def what_to_try(
     image = next(filter(is_image, sorted(studies.iterdir())), None)
     name = quote(image_id(image.name)) if image else "ID"
     return f"""
-landmarklabel: {protocol} at {address}  (the server is ready when it says 'Application startup complete')
+landmarklabel: {protocol} at {address}  (the server is ready when it says 'Uvicorn running on')
 
   its pages:      {address}/
   its images:     {curl} '{address}/datastore/?output=all'

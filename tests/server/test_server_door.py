@@ -76,7 +76,7 @@ def test_the_stock_client_and_its_plug_in_of_slicer(
     sample = client.next_sample("first", {})
     assert sample["id"]  # its name and the rest are not needed by the plug-in
     image = requests.get(f"{small.address}/datastore/image?image={sample['id']}", timeout=60)
-    picture = tmp_path / sample["name"]
+    picture = tmp_path / sample.get("name", f"{sample['id']}.png")
     picture.write_bytes(image.content)
     file, answer = client.infer("landmarks", sample["id"], {})
     assert Path(file).name.endswith(".mrk.json")
