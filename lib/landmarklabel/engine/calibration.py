@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,22 +20,26 @@ from .interaction import ClickEvaluation, by_posterior, evaluate_clicks
 LEVEL = 0.9
 CLICKS = 3
 
-# Fewer images say nothing of how often a region misses, more than these little new; and no measurement is trusted
-# beyond this factor.
-_FEWEST_IMAGES, _MOST_IMAGES = 5, 100
+_Found = TypeVar("_Found")
+
+# Fewer images say nothing of how far to trust maps, or of how often a region misses; more than these little new. No
+# measurement is trusted beyond this factor.
+_FEWEST_IMAGES, _FEWEST_FOR_SPREAD, _MOST_IMAGES = 2, 5, 100
 _LEAST, _MOST = 0.25, 25.0
 
-#: By what the configured sharpness is tried: a map is as wide as the Gaussian that it was trained to be, also where the
-#: network knows better, so that a network that finds landmarks well is to be read more sharply than its maps look.
-SHARPER = (1, 2, 4, 8)
+#: How far the configured sharpness is changed at most, either way, in doublings. A network of a dozen labels is surer
+#: than it is right: it is to be read less sharply than its maps look. A map is as wide as the Gaussian that it was
+#: trained to be, also where the network knows better: one that finds landmarks well is to be read more sharply.
+DOUBLINGS = 3
 
 
 def calibrate(model: Path, cases: Sequence[Case], configured: PosteriorConfig) -> None:
     """Measure ``sharpness`` and ``spread`` of a model's posterior on images that it has not learned from; write them.
 
-    The sharpness is the one that leaves the least error after 0 to 3 clicks. The reader is shown what the tool would
-    ask for, and places it exactly. Nothing is measured, and the file stays as it is, where there are too few images or
-    the model knows no shape of its labels.
+    The sharpness is the one that leaves the least error after 0 to 3 clicks, among doublings or halvings of the
+    configured one. The reader is shown what the tool would ask for, and places it exactly. Of less than five images
+    only the sharpness is taken; nothing is measured, and the file stays as it is, of a single one, or where the model
+    knows no shape of its labels.
 
     Args:
         model: file of the model.
@@ -53,12 +58,33 @@ def calibrate(model: Path, cases: Sequence[Case], configured: PosteriorConfig) -
         config = configured.model_copy(update={"sharpness": sharpness, "spread": (1.0,)})
         return evaluate_clicks(known, by_posterior(predictor, shape, config), CLICKS, "model"), config
 
-    best, plain = min(map(measured, SHARPER), key=lambda found: float(np.nanmean(found[0].by_clicks)))
-    posterior = PosteriorConfig(**{**plain.model_dump(), "spread": spread_of(best.deviations)})
+    best, plain = by_doublings(measured, lambda found: float(np.nanmean(found[0].by_clicks)))
+    spread = spread_of(best.deviations) if len(known) >= _FEWEST_FOR_SPREAD else (1.0,)
+    posterior = PosteriorConfig(**{**plain.model_dump(), "spread": spread})
     config = header.config.model_copy(update={"posterior": posterior})
     save_model(
         model, network, config, header.protocol, header.data, header.metrics, shape, morphology=header.morphology
     )
+
+
+def by_doublings(measured: Callable[[float], _Found], error: Callable[[_Found], float]) -> _Found:
+    """The best of what is measured at 1 and, as long as it gets better, at each doubling or each halving of it.
+
+    Args:
+        measured: what comes of a factor.
+        error: of that.
+    """
+    best = measured(1.0)
+    for factor in (0.5, 2.0):
+        start = best
+        for power in range(1, DOUBLINGS + 1):
+            found = measured(factor**power)
+            if error(found) >= error(best):
+                break
+            best = found
+        if best is not start:  # the other way it gets worse
+            break
+    return best
 
 
 def spread_of(deviations: NDArray[np.float64]) -> tuple[float, ...]:
