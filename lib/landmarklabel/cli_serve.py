@@ -27,6 +27,9 @@ def serve(
     segmentation_experiment: Annotated[
         str, typer.Option(help="What training the network of structures runs by default.")
     ] = "denseseg_light",
+    auto_train: Annotated[
+        bool, typer.Option("--auto-train/--no-auto-train", help="Train by itself as final labels grow, or when asked.")
+    ] = True,
     dicomweb: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE of a DICOMweb server: folder=DIR, patient_module=true, ...")
     ] = None,
@@ -66,6 +69,7 @@ def serve(
         "experiment": experiment,
         "interactive_experiment": interactive_experiment,
         "segmentation_experiment": segmentation_experiment,
+        "auto_train": "yes" if auto_train else "no",
         "max_upload_mb": f"{max_upload_mb:g}",
         "infer_waiting": str(infer_waiting),
         "infer_timeout": f"{infer_timeout:g}",
