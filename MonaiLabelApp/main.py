@@ -9,6 +9,7 @@ Settings, as MONAI Label's ``--conf NAME VALUE``:
 - ``segmentation_experiment``: what the train task ``denseseg`` runs by default; ``denseseg_light``.
 - ``training_threads``: how many threads a training takes; half the cores by default.
 - when the server trains by itself: see :class:`policy.PolicyOptions`; never by default.
+- ``trust``: how probable it is to be that a landmark that is called trusted is within the tolerance; 0.95.
 - those of the gateway: see :class:`gateway.GatewayOptions`.
 - ``index``: URL of a PostgreSQL that holds the label store's index, for several servers on one studies folder. The
   environment's ``LANDMARKLABEL_INDEX`` does not show its password to who lists processes. By default a file.
@@ -66,12 +67,15 @@ from trainers.base import Workplace
 from trainers.denseseg import DenseSegTrainTask
 from trainers.farnet import FarnetTrainTask
 from trainers.interactive import InteractiveTrainTask
+from trust import SETTINGS as TRUST_SETTINGS
+from trust import Trust
 
 logger = logging.getLogger(__name__)
 
 _SETTINGS = (
     "protocol", "models", "experiment", "interactive_experiment", "segmentation_experiment", "training_threads",
-    "index", *SETTINGS, *DICOMWEB_SETTINGS, *POLICY_SETTINGS, "server_mode",
+    "index", *SETTINGS, *DICOMWEB_SETTINGS, *POLICY_SETTINGS,
+    *TRUST_SETTINGS, "server_mode",
 )  # fmt: skip
 
 
@@ -140,6 +144,7 @@ class LandmarkApp(MONAILabelApp):
         self._dicomweb = DicomWebOptions.of(studies, conf) if is_url(studies) else None
         self.protocol = load_protocol(conf["protocol"])
         self._training_threads, self._policy_options = _threads(conf), PolicyOptions.of(conf)
+        self._trust = Trust.of(conf)
         self._models_folder = Path(conf.get("models") or Path(app_dir) / "model")
         makers = {"landmarks": "farnet", "refine": "interactive", "segmentation": "denseseg"}
         self._published = {
@@ -169,12 +174,13 @@ class LandmarkApp(MONAILabelApp):
     def _tasks(self, memory: ImageMemory) -> dict[str, Any]:
         """The infer tasks, over one memory of images."""
         landmarks, refining, segmenting = (self._published[task] for task in ("landmarks", "refine", "segmentation"))
-        places, measuring = DerivedPlaces(self.datastore(), memory), Measuring(self.protocol)
+        places = DerivedPlaces(self.datastore(), memory)
+        judging = Measuring(self.protocol), self._trust
         models = (refining, landmarks, segmenting)
         return {
-            "landmarks": LandmarksTask(landmarks, memory, measuring),
-            "refine": RefineTask(self.protocol, models, memory, self._study, measuring),
-            "segmentation": SegmentationTask(self.protocol, (segmenting, landmarks), memory, places, measuring),
+            "landmarks": LandmarksTask(landmarks, memory, *judging),
+            "refine": RefineTask(self.protocol, models, memory, self._study, *judging),
+            "segmentation": SegmentationTask(self.protocol, (segmenting, landmarks), memory, places, *judging),
         }
 
     def _version(self, task: str) -> str:

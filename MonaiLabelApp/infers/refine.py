@@ -24,6 +24,7 @@ from memory import ImageMemory, SeenImage
 from models import PublishedModel
 from sessions import SessionImages
 from shapes import StudyShape
+from trust import Trust
 
 
 class RefineTask(InferTask):
@@ -39,6 +40,7 @@ class RefineTask(InferTask):
         memory: of what they have seen.
         study: the shape of the study's own labels.
         measuring: of what is answered.
+        trust: in what is answered.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class RefineTask(InferTask):
         memory: ImageMemory,
         study: StudyShape,
         measuring: Measuring,
+        trust: Trust,
     ) -> None:
         super().__init__(
             type="others",
@@ -56,7 +59,8 @@ class RefineTask(InferTask):
             description=f"Landmarks that follow corrections: {protocol.title}",
         )
         self._protocol, self._models, self._memory, self._study = protocol, models, memory, study
-        self._sessions, self._renamings, self._measuring = SessionImages(), renamings(protocol), measuring
+        self._sessions, self._renamings = SessionImages(), renamings(protocol)
+        self._measuring, self._trust = measuring, trust
 
     def is_valid(self) -> bool:
         """Whether there is something to answer by; /info/ lists the task only then."""
@@ -81,13 +85,14 @@ class RefineTask(InferTask):
 
         Raises:
             LabelError: a correction that is no point of the image, or of a label that the protocol has not; or the
-                measurement that is to be surer is none.
+                measurement that is to be surer is none, or the tolerance of what is trusted.
             ConflictError: the session is of another image.
             ModelError: the model is damaged or for another protocol; or there are neither enough labels nor a model to
                 learn the shape from.
             ImageError: the file is not a radiograph.
         """
         self._measuring.require(request)
+        self._trust.require(request)
         seen = self._memory.look(Path(request["image"]), self._model())
         name, session = str(request.get("image_name", "the image")), session_of(request)
         if session is not None:
@@ -105,13 +110,14 @@ class RefineTask(InferTask):
         result = (refined.landmarks, seen, refined.known)
         measured = self._measuring(*result)
         order = self._measuring.order(request, *result, refined.review_order)
+        trusted = self._trust(request, *result)
         timings = {
             **seen.timings,
             "network": seen.timings["network"] + (middle - start if seen.clicked else 0.0),
             "decode": seen.timings["decode"] + decoded - middle,
             "measure": time.perf_counter() - decoded,
         }
-        return answer(refined.landmarks, seen, _source(seen, shape), order, measured, timings, asked.given)
+        return answer(refined.landmarks, seen, _source(seen, shape), order, measured, timings, trusted, asked.given)
 
     def _model(self) -> PublishedModel | None:
         """The first whose file is there. A damaged one refuses to answer; no other answers in its place."""

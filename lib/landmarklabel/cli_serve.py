@@ -30,6 +30,9 @@ def serve(
     auto_train: Annotated[
         bool, typer.Option("--auto-train/--no-auto-train", help="Train by itself as final labels grow, or when asked.")
     ] = True,
+    trust: Annotated[
+        float, typer.Option(help="How surely a landmark is right that is called trusted: between 0 and 1.")
+    ] = 0.95,
     dicomweb: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE of a DICOMweb server: folder=DIR, patient_module=true, ...")
     ] = None,
@@ -69,6 +72,7 @@ def serve(
         "experiment": experiment,
         "interactive_experiment": interactive_experiment,
         "segmentation_experiment": segmentation_experiment,
+        "trust": f"{trust:g}",
         "auto_train": "yes" if auto_train else "no",
         "max_upload_mb": f"{max_upload_mb:g}",
         "infer_waiting": str(infer_waiting),

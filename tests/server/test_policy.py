@@ -144,6 +144,6 @@ def test_a_server_trains_by_itself(tmp_path: Path, triangle: Protocol) -> None:
         server.start()
         server.wait_for(lambda: state()["state"] == "running", 60)
         assert state()["reason"].startswith("training on 12 final labels since")
-        assert state()["next_at"] == 12
+        assert state()["next_at"] == 18
     finally:
         server.stop()
