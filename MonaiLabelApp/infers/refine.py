@@ -12,12 +12,11 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask
 
 from answers import answer, describe
 from infers.corrections import Corrections, read_corrections, session_of
-from landmarklabel.errors import ModelError
 from landmarklabel.interaction.evidence import MapEvidence
 from landmarklabel.interaction.hypotheses import renamings
 from landmarklabel.interaction.posterior import Posterior, PosteriorConfig
 from landmarklabel.interaction.refinement import Refinement, refine
-from landmarklabel.interaction.shape_prior import FEWEST_LABELS, ShapePrior
+from landmarklabel.interaction.shape_prior import ShapePrior
 from landmarklabel.protocol import Protocol
 from measuring import Measuring, readers_noise
 from memory import ImageMemory, SeenImage
@@ -32,7 +31,7 @@ class RefineTask(InferTask):
 
     The interactive model sees the corrections, by a pass for each change of them; where there is none, the maps of the
     model of ``landmarks``, or else of ``segmentation``, are read again in their light; where there is no model at all,
-    the shape of labels answers alone.
+    the shape of labels answers alone; and without a label either, nothing moves, and all is to be placed.
 
     Args:
         protocol: of the landmarks.
@@ -68,12 +67,8 @@ class RefineTask(InferTask):
 
     def problem(self) -> str | None:
         """Why it can't answer, in a sentence; None if it can."""
-        try:
-            model = self._model()
-            self._shape(None if model is None else model.predictor()[0].shape)
-        except ModelError as problem:
-            return str(problem)
-        return None
+        model = self._model()
+        return None if model is None else model.problem()
 
     def get_path(self, validate: bool = True) -> str | None:
         """The file of the model that answers; None without one."""
@@ -87,8 +82,7 @@ class RefineTask(InferTask):
             LabelError: a correction that is no point of the image, or of a label that the protocol has not; or the
                 measurement that is to be surer is none, or the tolerance of what is trusted.
             ConflictError: the session is of another image.
-            ModelError: the model is damaged or for another protocol; or there are neither enough labels nor a model to
-                learn the shape from.
+            ModelError: the model is damaged or for another protocol.
             ImageError: the file is not a radiograph.
         """
         self._measuring.require(request)
@@ -126,12 +120,7 @@ class RefineTask(InferTask):
     def _shape(self, of_model: ShapePrior | None) -> ShapePrior:
         """Of the study's own labels or of the model's, whichever are more."""
         shapes = [shape for shape in (self._study.shape(), of_model) if shape is not None]
-        if not shapes:
-            raise ModelError(
-                f"corrections can't move other landmarks yet: that is learned from {FEWEST_LABELS} final labels, and "
-                f"there are {self._study.labels()}"
-            )
-        return max(shapes, key=lambda shape: shape.labels)
+        return max(shapes, key=lambda shape: shape.labels, default=ShapePrior.of_nothing(len(self._protocol)))
 
     def _refined(
         self, asked: Corrections, seen: SeenImage, shape: ShapePrior, evidence: MapEvidence | None

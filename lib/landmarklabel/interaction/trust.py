@@ -35,13 +35,13 @@ def probability_within(known: Belief, points: ArrayLike, tolerance: float) -> Ar
     short, long = np.maximum(np.sqrt(np.maximum(variances, 0.0)), _LEAST * tolerance).T
     offset = known.mean[there] - answered[there]
     across, along = np.einsum("nij,ni->jn", axes, offset)
+    # By the angle, at which the disc's height is smooth up to its ends.
+    low, high = np.arcsin(np.clip((along + [[-_DEVIATIONS], [_DEVIATIONS]] * long) / tolerance, -1.0, 1.0))
     nodes, weights = _NODES
-    low = np.maximum(-tolerance, along - _DEVIATIONS * long)
-    high = np.minimum(tolerance, along + _DEVIATIONS * long)
-    half = np.maximum(high - low, 0.0) / 2
-    at = (low + high)[:, None] / 2 + half[:, None] * nodes
-    reach = np.sqrt(np.maximum(tolerance**2 - at**2, 0.0))
+    angle = (low + high)[:, None] / 2 + (high - low)[:, None] / 2 * nodes
+    at, reach = tolerance * np.sin(angle), tolerance * np.cos(angle)
     density = np.exp(-(((at - along[:, None]) / long[:, None]) ** 2) / 2) / (long[:, None] * np.sqrt(2 * np.pi))
     inside = ndtr((reach - across[:, None]) / short[:, None]) - ndtr((-reach - across[:, None]) / short[:, None])
-    found[there] = np.clip(half * (weights * density * inside).sum(axis=1), 0.0, 1.0)
+    mass = (high - low) / 2 * (weights * reach * density * inside).sum(axis=1)
+    found[there] = np.clip(mass, 0.0, 1.0)
     return found
