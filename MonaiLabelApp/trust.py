@@ -90,11 +90,12 @@ class Trust:
         """What is trusted of an answer: all that a person placed, and what is surely within the request's tolerance.
 
         Args:
-            known: what the answer rests on; without it nothing is trusted but what was placed.
+            known: what the answer rests on. Without it, or where nobody has measured how sure it is (too few images to
+                validate on, no network), nothing is trusted but what was placed.
         """
         tolerance = float(request.get("tolerance") or landmarks.protocol.radii[0])
         trusted = np.isin([status.value for status in landmarks.status], [status.value for status in _PLACED])
-        if known is not None:
+        if known is not None and seen.header is not None and seen.header.config.posterior.is_measured:
             sure = probability_within(known, landmarks.points, tolerance / float(np.mean(seen.spacing)))
             trusted |= np.nan_to_num(sure) >= self.level
         unit = "px" if seen.spacing_source is SpacingSource.UNKNOWN else "mm"

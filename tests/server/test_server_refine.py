@@ -138,16 +138,16 @@ def test_what_is_trusted(server: Server) -> None:
         "right": False,
         "top": True,
     }
-    assert server.refine("image_025")["trust"]["tolerance"] == 2.0  # the protocol's first radius
+    assert server.refine("image_025")["trust"]["tolerance"] == 1.0  # the protocol's first radius
 
 
-@pytest.mark.parametrize("tolerance", [0, -1, "2", True, [2], 1e999])
+@pytest.mark.parametrize("tolerance", [0, -1, "2", True, [2], 1e9])
 def test_a_tolerance_that_is_none(server: Server, tolerance: Any) -> None:
     for task in ("landmarks", "refine", "segmentation"):
         data = {"params": json.dumps({"tolerance": tolerance})}
         answer = server("POST", f"/infer/{task}?image=image_025", data=data)
-        assert answer.status_code in (400, 422), answer.text
-        assert "tolerance: expected a number above 0, in mm" in answer.json()["detail"] or tolerance == 1e999
+        assert answer.status_code == 422, answer.text
+        assert "tolerance: expected a number above 0, in mm" in answer.json()["detail"]
 
 
 def test_without_a_network_from_no_label_on(tmp_path: Any, triangle: Protocol) -> None:
