@@ -16,6 +16,7 @@ from landmarklabel.markups import markups_to_dict, world_positions
 from landmarklabel.measurements.base import Measurement
 from landmarklabel.modelfile import ModelHeader
 from memory import SeenImage
+from trust import Trusted
 
 
 def answer(
@@ -25,6 +26,7 @@ def answer(
     review_order: Sequence[str],
     measurements: Sequence[Measurement],
     timings: dict[str, float],
+    trusted: Trusted,
     given: Mapping[str, Sequence[float]] | None = None,
 ) -> tuple[str, dict[str, Any]]:
     """The file of an answer of landmarks and its JSON.
@@ -36,13 +38,15 @@ def answer(
         review_order: labels, the one to look at first first.
         measurements: of the landmarks.
         timings: seconds by step.
+        trusted: which landmarks are.
         given: positions, LPS mm, that a person gave, and that are answered to the last digit.
 
     Returns:
         path of a temporary ``.mrk.json`` file, which the server deletes once it is sent; and the JSON.
     """
-    positions = landmarks_to_json(landmarks, world_positions(landmarks, seen.geometry, given))
-    return markups_file(landmarks, seen, given), to_json(positions, seen, model, review_order, measurements, timings)
+    positions = landmarks_to_json(landmarks, world_positions(landmarks, seen.geometry, given), trusted)
+    file = markups_file(landmarks, seen, given)
+    return file, to_json(positions, seen, model, review_order, measurements, timings, trusted)
 
 
 def markups_file(landmarks: LandmarkSet, seen: SeenImage, given: Mapping[str, Sequence[float]] | None = None) -> str:
@@ -72,6 +76,7 @@ def to_json(
     review_order: Sequence[str],
     measurements: Sequence[Measurement],
     timings: dict[str, float],
+    trusted: Trusted,
 ) -> dict[str, Any]:
     """The JSON of an answer, in plain Python numbers; arguments as of :func:`answer`."""
     return {
@@ -79,6 +84,7 @@ def to_json(
         "review_order": list(review_order),
         "measurements": [measurement.as_dict() for measurement in measurements],
         "model": model,
+        "trust": trusted.as_dict(),
         "spacing": {"mm_per_pixel": list(seen.spacing), "source": seen.spacing_source.value},
         "timings": {step: round(seconds, 6) for step, seconds in timings.items()},
     }
@@ -94,16 +100,14 @@ def describe(header: ModelHeader) -> dict[str, Any]:
     }
 
 
-def landmarks_to_json(landmarks: LandmarkSet, world: np.ndarray) -> list[dict[str, Any]]:
+def landmarks_to_json(landmarks: LandmarkSet, world: np.ndarray, trusted: Trusted) -> list[dict[str, Any]]:
     """Each landmark with its position in LPS mm (K, 3) and in pixels; null where it has none."""
-    return [
-        landmark_to_json(*each)
-        for each in zip(landmarks.labels, world, landmarks.points, landmarks.confidence, landmarks.status, strict=True)
-    ]
+    columns = (landmarks.labels, world, landmarks.points, landmarks.confidence, landmarks.status, trusted.landmarks)
+    return [landmark_to_json(*each) for each in zip(*columns, strict=True)]
 
 
 def landmark_to_json(
-    label: str, position: np.ndarray, pixel: np.ndarray, confidence: float, status: Status
+    label: str, position: np.ndarray, pixel: np.ndarray, confidence: float, status: Status, trusted: bool
 ) -> dict[str, Any]:
     """One landmark: position (3,) in LPS mm, pixel (2,)."""
     return {
@@ -112,6 +116,7 @@ def landmark_to_json(
         "pixel": _numbers(pixel),
         "confidence": float(confidence) if np.isfinite(confidence) else None,
         "status": status.value,
+        "trusted": bool(trusted),
     }
 
 

@@ -8,6 +8,8 @@ Settings, as MONAI Label's ``--conf NAME VALUE``:
 - ``interactive_experiment``: what the train task ``interactive`` runs by default; ``interactive_light``.
 - ``segmentation_experiment``: what the train task ``denseseg`` runs by default; ``denseseg_light``.
 - ``training_threads``: how many threads a training takes; half the cores by default.
+- when the server trains by itself: see :class:`policy.PolicyOptions`; never by default.
+- ``trust``: how probable it is to be that a landmark that is called trusted is within the tolerance; 0.95.
 - those of the gateway: see :class:`gateway.GatewayOptions`.
 - ``index``: URL of a PostgreSQL that holds the label store's index, for several servers on one studies folder. The
   environment's ``LANDMARKLABEL_INDEX`` does not show its password to who lists processes. By default a file.
@@ -55,6 +57,8 @@ from measuring import Measuring
 from memory import ImageMemory
 from models import PublishedModel
 from places import DerivedPlaces
+from policy import SETTINGS as POLICY_SETTINGS
+from policy import PolicyOptions, TrainingPolicy, known_to
 from routing import add_routes, start_background
 from runs import run_routes
 from session_folder import SessionFolder
@@ -63,12 +67,15 @@ from trainers.base import Workplace
 from trainers.denseseg import DenseSegTrainTask
 from trainers.farnet import FarnetTrainTask
 from trainers.interactive import InteractiveTrainTask
+from trust import SETTINGS as TRUST_SETTINGS
+from trust import Trust
 
 logger = logging.getLogger(__name__)
 
 _SETTINGS = (
     "protocol", "models", "experiment", "interactive_experiment", "segmentation_experiment", "training_threads",
-    "index", *SETTINGS, *DICOMWEB_SETTINGS, "server_mode",
+    "index", *SETTINGS, *DICOMWEB_SETTINGS, *POLICY_SETTINGS,
+    *TRUST_SETTINGS, "server_mode",
 )  # fmt: skip
 
 
@@ -93,6 +100,7 @@ class LandmarkApp(MONAILabelApp):
             # Whoever starts the server sees the last line: let it be the sentence, not a traceback.
             logger.error("the server can't start: %s", problem)
             raise SystemExit(f"the server can't start: {problem}") from None
+        self._policy = self._training_policy()
         self._auto_update_scoring = False  # MONAI Label's own, a process for every next image
         for task, model in self._published.items():
             problem_text = model.problem()
@@ -101,15 +109,27 @@ class LandmarkApp(MONAILabelApp):
             self._segmentation.prepare()
             self._work_in_the_background()
 
+    def _training_policy(self) -> TrainingPolicy:
+        model, folder = self._published["landmarks"], Path(self.datastore().store.layout.images)
+        return TrainingPolicy(
+            self._policy_options,
+            self._study.labels,
+            known=lambda: known_to(model, self._study.placed(), folder),
+            runs=lambda: {name: task.stats() for name, task in self._trainers.items()},
+            file=self._models_folder / self.protocol.name / "policy.json",
+        )
+
     def _work_in_the_background(self) -> None:
         background = Background(self._clicks, [self._batch, self._knowledge])
+        # To begin a training costs nothing that clicks would wait for.
+        self._deciding = Background(Clicks(), [self._policy])
         add_routes(
             history_routes(lambda request: caller_of(request).name),
             annotating_routes(self._next_images),
             batch_routes(self._batch, background.wake),
             run_routes(self._models_folder, self.protocol.name, background.wake),
         )
-        start_background(background)
+        start_background(background, self._deciding)
 
     def _read_settings(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         unknown = sorted(set(conf) - set(_SETTINGS))
@@ -123,7 +143,8 @@ class LandmarkApp(MONAILabelApp):
         self._gateway = GatewayOptions.of(conf)
         self._dicomweb = DicomWebOptions.of(studies, conf) if is_url(studies) else None
         self.protocol = load_protocol(conf["protocol"])
-        self._training_threads = _threads(conf)
+        self._training_threads, self._policy_options = _threads(conf), PolicyOptions.of(conf)
+        self._trust = Trust.of(conf)
         self._models_folder = Path(conf.get("models") or Path(app_dir) / "model")
         makers = {"landmarks": "farnet", "refine": "interactive", "segmentation": "denseseg"}
         self._published = {
@@ -153,12 +174,13 @@ class LandmarkApp(MONAILabelApp):
     def _tasks(self, memory: ImageMemory) -> dict[str, Any]:
         """The infer tasks, over one memory of images."""
         landmarks, refining, segmenting = (self._published[task] for task in ("landmarks", "refine", "segmentation"))
-        places, measuring = DerivedPlaces(self.datastore(), memory), Measuring(self.protocol)
+        places = DerivedPlaces(self.datastore(), memory)
+        judging = Measuring(self.protocol), self._trust
         models = (refining, landmarks, segmenting)
         return {
-            "landmarks": LandmarksTask(landmarks, memory, measuring),
-            "refine": RefineTask(self.protocol, models, memory, self._study, measuring),
-            "segmentation": SegmentationTask(self.protocol, (segmenting, landmarks), memory, places, measuring),
+            "landmarks": LandmarksTask(landmarks, memory, *judging),
+            "refine": RefineTask(self.protocol, models, memory, self._study, *judging),
+            "segmentation": SegmentationTask(self.protocol, (segmenting, landmarks), memory, places, *judging),
         }
 
     def _version(self, task: str) -> str:
@@ -200,6 +222,7 @@ class LandmarkApp(MONAILabelApp):
     def on_save_label(self, image_id: str, label_id: str) -> None:
         """MONAI Label tells that a label was saved: who has the image keeps it, or is done with it."""
         self._next_images.saved(image_id)
+        self._deciding.wake()
 
     def info(self) -> dict[str, Any]:
         """What a client needs to know; ``missing`` says which tasks can't answer yet, and why."""
@@ -220,6 +243,7 @@ class LandmarkApp(MONAILabelApp):
             **({"dicomweb": store.dicomweb_info()} if isinstance(store, DicomWebDatastore) else {}),
             "protocol": protocol,
             "active_learning": self._knowledge.progress(),
+            "training_policy": self._policy.state(),
             "missing": {task: problem for task, problem in missing.items() if problem is not None},
         }
 

@@ -45,7 +45,7 @@ class Measuring:
     def first_look(self, seen: SeenImage) -> Belief | None:
         """What is believed of an image without corrections; None if it is not known how landmarks lie in labels."""
         evidence = seen.evidence if seen.mapped is None else seen.mapped.evidence
-        if not self._protocol.measurements or seen.shape is None or seen.header is None or evidence is None:
+        if seen.shape is None or seen.header is None or evidence is None:
             return None
         prior, config = seen.shape.in_pixels(seen.geometry.size), seen.header.config.posterior
         nothing = np.empty(0, dtype=np.intp)

@@ -26,23 +26,38 @@ class PublishedModel:
     def __init__(self, folder: Path, protocol: Protocol, task: str, trainer: str = "farnet") -> None:
         self.path = folder / protocol.name / f"{task}.safetensors"
         self.protocol, self.task, self.trainer = protocol, task, trainer
-        self._lock = threading.Lock()
+        self._loading = threading.Lock()
         self._loaded: tuple[tuple[int, int, int], Predictor, ModelHeader] | None = None
 
     def predictor(self, device: str | None = None) -> tuple[Predictor, ModelHeader]:
         """The newest published model, ready to run. A file that was replaced since is loaded anew.
 
+        Who asks while another thread loads it gets the one that was in use, and does not wait.
+
         Raises:
             ModelError: there is none yet, or it is damaged or for another protocol. An older model that was in use
                 is not served in place of a damaged one.
         """
-        with self._lock:
-            stamp = self._stamp()
-            if self._loaded is None or self._loaded[0] != stamp:
-                self._loaded = None
+        stamp, loaded = self._stamp(), self._loaded
+        if loaded is not None and (loaded[0] == stamp or not self._loading.acquire(blocking=False)):
+            return loaded[1:]
+        if loaded is None:
+            self._loading.acquire()
+        try:
+            return self._load(device)
+        finally:
+            self._loading.release()
+
+    def _load(self, device: str | None) -> tuple[Predictor, ModelHeader]:
+        stamp, loaded = self._stamp(), self._loaded
+        if loaded is None or loaded[0] != stamp:  # nobody was faster
+            try:
                 predictor = Predictor.load(self.path, device, protocol=self.protocol)
-                self._loaded = (stamp, predictor, read_header(self.path))
-            return self._loaded[1], self._loaded[2]
+                self._loaded = loaded = (stamp, predictor, read_header(self.path))
+            except ModelError:
+                self._loaded = None
+                raise
+        return loaded[1:]
 
     def is_there(self) -> bool:
         """Whether there is a file at all, sound or damaged: a damaged one stands for no answer, not for another's."""

@@ -22,11 +22,11 @@ def add_routes(*routers: APIRouter) -> None:
     server.openapi_schema = None
 
 
-def start_background(background: Background) -> None:
+def start_background(*backgrounds: Background) -> None:
     """Begin work in the background, in place of that of an earlier app."""
     server: FastAPI = sys.modules["monailabel.app"].app
-    earlier = getattr(server.state, "background", None)
-    if earlier is not None:
+    for earlier in getattr(server.state, "backgrounds", ()):
         earlier.stop()
-    server.state.background = background
-    background.start()
+    server.state.backgrounds = backgrounds
+    for background in backgrounds:
+        background.start()

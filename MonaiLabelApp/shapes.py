@@ -29,7 +29,7 @@ class StudyShape:
         self._shape: ShapePrior | None = None
 
     def shape(self) -> ShapePrior | None:
-        """The shape; None while there are too few labels."""
+        """The shape; None while there is no label."""
         with self._lock:
             return self._up_to_date()
 
@@ -65,9 +65,10 @@ class StudyShape:
             return
         good = [label for _, label in labels.values() if label is not None]
         self._shape, self._labels = None, labels
-        if len(good) >= FEWEST_LABELS:
+        if good:
             points, sizes = (np.array(part) for part in zip(*good, strict=True))
-            self._shape = ShapePrior.fit(points, sizes)
+            learn = ShapePrior.fit if len(good) >= FEWEST_LABELS else ShapePrior.of_few
+            self._shape = learn(points, sizes)
 
     def _read(self, name: str, path: Path) -> _Label:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 from landmarklabel.engine.config import ExperimentConfig
+from landmarklabel.engine.data import patient_hash
 from landmarklabel.io.dataset import Case, LandmarkDataset
 from landmarklabel.landmarks import LandmarkSet, Status
 from landmarklabel.markups import write_markups
@@ -133,4 +135,11 @@ def untrained_model(path: Path, protocol: Protocol, config: ExperimentConfig, se
     if isinstance(network, DenseSeg):
         network.learn_template(torch.from_numpy(np.stack([triangle_image(seed)[1] for seed in range(5)])))
     save_model(path, network, config, protocol, {}, {})
+    return path
+
+
+def trained_on(path: Path, protocol: Protocol, patients: Sequence[str]) -> Path:
+    """A model file that says whom it has seen."""
+    network = build_network(config().network, protocol)
+    save_model(path, network, config(), protocol, {"seen": [patient_hash(patient) for patient in patients]}, {})
     return path

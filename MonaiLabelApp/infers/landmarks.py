@@ -12,6 +12,7 @@ from answers import answer, describe, least_confident_first
 from measuring import Measuring
 from memory import ImageMemory
 from models import PublishedModel
+from trust import Trust
 
 
 class LandmarksTask(InferTask):
@@ -21,9 +22,10 @@ class LandmarksTask(InferTask):
         model: that answers.
         memory: of what it has seen.
         measuring: of what it finds.
+        trust: in what it finds.
     """
 
-    def __init__(self, model: PublishedModel, memory: ImageMemory, measuring: Measuring) -> None:
+    def __init__(self, model: PublishedModel, memory: ImageMemory, measuring: Measuring, trust: Trust) -> None:
         # Type "others": the stock Slicer plugin offers the task in none of its selectors for segmentation.
         super().__init__(
             type="others",
@@ -31,7 +33,7 @@ class LandmarksTask(InferTask):
             dimension=2,
             description=f"Automatic landmarks: {model.protocol.title}",
         )
-        self._model, self._memory, self._measuring = model, memory, measuring
+        self._model, self._memory, self._measuring, self._trust = model, memory, measuring, trust
 
     def is_valid(self) -> bool:
         """Whether there is a model to answer with; /info/ lists the task only then."""
@@ -45,11 +47,12 @@ class LandmarksTask(InferTask):
         """Answer for the file ``request["image"]``.
 
         Raises:
-            LabelError: the measurement that is to be surer is none.
+            LabelError: the measurement that is to be surer is none, or the tolerance of what is trusted.
             ModelError: there is no model, or it can't be used.
             ImageError: the file is not a radiograph.
         """
         self._measuring.require(request)
+        self._trust.require(request)
         seen = self._memory.look(Path(request["image"]), self._model)
         assert seen.landmarks is not None
         assert seen.header is not None
@@ -57,5 +60,6 @@ class LandmarksTask(InferTask):
         known = self._measuring.first_look(seen)
         measured = self._measuring(seen.landmarks, seen, known)
         order = self._measuring.order(request, seen.landmarks, seen, known, least_confident_first(seen.landmarks))
+        trusted = self._trust(request, seen.landmarks, seen, known)
         timings = {**seen.timings, "measure": time.perf_counter() - start}
-        return answer(seen.landmarks, seen, describe(seen.header), order, measured, timings)
+        return answer(seen.landmarks, seen, describe(seen.header), order, measured, timings, trusted)

@@ -12,18 +12,18 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask
 
 from answers import answer, describe
 from infers.corrections import Corrections, read_corrections, session_of
-from landmarklabel.errors import ModelError
 from landmarklabel.interaction.evidence import MapEvidence
 from landmarklabel.interaction.hypotheses import renamings
 from landmarklabel.interaction.posterior import Posterior, PosteriorConfig
 from landmarklabel.interaction.refinement import Refinement, refine
-from landmarklabel.interaction.shape_prior import FEWEST_LABELS, ShapePrior
+from landmarklabel.interaction.shape_prior import ShapePrior
 from landmarklabel.protocol import Protocol
 from measuring import Measuring, readers_noise
 from memory import ImageMemory, SeenImage
 from models import PublishedModel
 from sessions import SessionImages
 from shapes import StudyShape
+from trust import Trust
 
 
 class RefineTask(InferTask):
@@ -31,7 +31,7 @@ class RefineTask(InferTask):
 
     The interactive model sees the corrections, by a pass for each change of them; where there is none, the maps of the
     model of ``landmarks``, or else of ``segmentation``, are read again in their light; where there is no model at all,
-    the shape of labels answers alone.
+    the shape of labels answers alone; and without a label either, nothing moves, and all is to be placed.
 
     Args:
         protocol: of the landmarks.
@@ -39,6 +39,7 @@ class RefineTask(InferTask):
         memory: of what they have seen.
         study: the shape of the study's own labels.
         measuring: of what is answered.
+        trust: in what is answered.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class RefineTask(InferTask):
         memory: ImageMemory,
         study: StudyShape,
         measuring: Measuring,
+        trust: Trust,
     ) -> None:
         super().__init__(
             type="others",
@@ -56,7 +58,8 @@ class RefineTask(InferTask):
             description=f"Landmarks that follow corrections: {protocol.title}",
         )
         self._protocol, self._models, self._memory, self._study = protocol, models, memory, study
-        self._sessions, self._renamings, self._measuring = SessionImages(), renamings(protocol), measuring
+        self._sessions, self._renamings = SessionImages(), renamings(protocol)
+        self._measuring, self._trust = measuring, trust
 
     def is_valid(self) -> bool:
         """Whether there is something to answer by; /info/ lists the task only then."""
@@ -64,12 +67,8 @@ class RefineTask(InferTask):
 
     def problem(self) -> str | None:
         """Why it can't answer, in a sentence; None if it can."""
-        try:
-            model = self._model()
-            self._shape(None if model is None else model.predictor()[0].shape)
-        except ModelError as problem:
-            return str(problem)
-        return None
+        model = self._model()
+        return None if model is None else model.problem()
 
     def get_path(self, validate: bool = True) -> str | None:
         """The file of the model that answers; None without one."""
@@ -81,13 +80,13 @@ class RefineTask(InferTask):
 
         Raises:
             LabelError: a correction that is no point of the image, or of a label that the protocol has not; or the
-                measurement that is to be surer is none.
+                measurement that is to be surer is none, or the tolerance of what is trusted.
             ConflictError: the session is of another image.
-            ModelError: the model is damaged or for another protocol; or there are neither enough labels nor a model to
-                learn the shape from.
+            ModelError: the model is damaged or for another protocol.
             ImageError: the file is not a radiograph.
         """
         self._measuring.require(request)
+        self._trust.require(request)
         seen = self._memory.look(Path(request["image"]), self._model())
         name, session = str(request.get("image_name", "the image")), session_of(request)
         if session is not None:
@@ -105,13 +104,14 @@ class RefineTask(InferTask):
         result = (refined.landmarks, seen, refined.known)
         measured = self._measuring(*result)
         order = self._measuring.order(request, *result, refined.review_order)
+        trusted = self._trust(request, *result)
         timings = {
             **seen.timings,
             "network": seen.timings["network"] + (middle - start if seen.clicked else 0.0),
             "decode": seen.timings["decode"] + decoded - middle,
             "measure": time.perf_counter() - decoded,
         }
-        return answer(refined.landmarks, seen, _source(seen, shape), order, measured, timings, asked.given)
+        return answer(refined.landmarks, seen, _source(seen, shape), order, measured, timings, trusted, asked.given)
 
     def _model(self) -> PublishedModel | None:
         """The first whose file is there. A damaged one refuses to answer; no other answers in its place."""
@@ -120,12 +120,7 @@ class RefineTask(InferTask):
     def _shape(self, of_model: ShapePrior | None) -> ShapePrior:
         """Of the study's own labels or of the model's, whichever are more."""
         shapes = [shape for shape in (self._study.shape(), of_model) if shape is not None]
-        if not shapes:
-            raise ModelError(
-                f"corrections can't move other landmarks yet: that is learned from {FEWEST_LABELS} final labels, and "
-                f"there are {self._study.labels()}"
-            )
-        return max(shapes, key=lambda shape: shape.labels)
+        return max(shapes, key=lambda shape: shape.labels, default=ShapePrior.of_nothing(len(self._protocol)))
 
     def _refined(
         self, asked: Corrections, seen: SeenImage, shape: ShapePrior, evidence: MapEvidence | None

@@ -33,6 +33,7 @@ from measuring import Measuring
 from memory import ImageMemory, SeenImage
 from models import PublishedModel
 from places import DerivedPlaces
+from trust import Trust, Trusted
 
 RESULTS = ("segmentation", "uv_map", "landmarks")
 
@@ -48,6 +49,7 @@ class SegmentationTask(InferTask):
         memory: of what they have seen.
         places: of the landmarks that people have added.
         measuring: of the protocol's landmarks.
+        trust: in those.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class SegmentationTask(InferTask):
         memory: ImageMemory,
         places: DerivedPlaces,
         measuring: Measuring,
+        trust: Trust,
     ) -> None:
         super().__init__(
             type="segmentation",
@@ -65,7 +68,7 @@ class SegmentationTask(InferTask):
             description=f"Structures and landmarks: {protocol.title}",
         )
         self._protocol, self._memory, self._places = protocol, memory, places
-        self._measuring = measuring
+        self._measuring, self._trust = measuring, trust
         self._segmentation, self._landmarks = models
 
     def is_valid(self) -> bool:
@@ -109,11 +112,12 @@ class SegmentationTask(InferTask):
 
         Raises:
             ConfigError: there is no such result.
-            LabelError: the measurement that is to be surer is none.
+            LabelError: the measurement that is to be surer is none, or the tolerance of what is trusted.
             ModelError: there is no model, it can't be used, or uv-maps are asked for and it has none.
             ImageError: the file is not a radiograph.
         """
         self._measuring.require(request)
+        self._trust.require(request)
         wanted, path, model = _wanted(request), Path(request["image"]), self._model()
         seen = self._memory.look(path, model)
         start = time.perf_counter()
@@ -133,7 +137,7 @@ class SegmentationTask(InferTask):
             "segment": segmented - middle,
             "measure": time.perf_counter() - segmented,
         }
-        return file, self._json(seen, derived, order, measured, timings) | {
+        return file, self._json(seen, derived, order, measured, timings, self._trust(request, *result)) | {
             "structures": _structures_to_json(segmentation, seen),
             "underived": underived,
         }
@@ -190,7 +194,10 @@ class SegmentationTask(InferTask):
                 for label, point, sure in zip(asked, points, confidence, strict=True)
             ]
         landmarks = [
-            {**landmark_to_json(label, seen.geometry.pixel_to_world(point), point, sure, status), "derived": True}
+            {
+                **landmark_to_json(label, seen.geometry.pixel_to_world(point), point, sure, status, label in placed),
+                "derived": True,
+            }
             for label, point, sure, status in found
         ]
         unknown = {label: reason for label, reason in places.unknown.items() if label not in placed}
@@ -203,11 +210,12 @@ class SegmentationTask(InferTask):
         order: list[str],
         measured: tuple[Measurement, ...],
         timings: dict[str, float],
+        trusted: Trusted,
     ) -> dict[str, Any]:
         assert seen.landmarks is not None
         assert seen.header is not None
-        own = landmarks_to_json(seen.landmarks, seen.geometry.pixel_to_world(seen.landmarks.points))
-        return to_json([*own, *derived], seen, describe(seen.header), order, measured, timings)
+        own = landmarks_to_json(seen.landmarks, seen.geometry.pixel_to_world(seen.landmarks.points), trusted)
+        return to_json([*own, *derived], seen, describe(seen.header), order, measured, timings, trusted)
 
 
 def _wanted(request: dict[str, Any]) -> str:

@@ -29,8 +29,12 @@ from trainers.progress import TrainingProgress, end_with_parent
 
 logger = logging.getLogger(__name__)
 
-# What MONAI Label itself adds to a request.
-_ADDED = ("model", "gpus", "multi_gpu", "local_rank", "bundle_path")
+# What MONAI Label itself adds to a request, and what the server's own policy does.
+_ADDED = ("model", "gpus", "multi_gpu", "local_rank", "bundle_path", "started_by")
+
+
+# Of a run that the clock ends.
+_MOST_EPOCHS = 100_000
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class NetworkTrainTask(TrainTask):
         return {
             "config": [self._experiment, *(name for name in self._suitable if name != self._experiment)],
             "epochs": 0,
+            "seconds": 0.0,
             "batch_size": 0,
             "learning_rate": 0.0,
             "seed": -1,
@@ -143,7 +148,8 @@ class NetworkTrainTask(TrainTask):
         end_with_parent()
         give_way(self._place.threads)
         out = self._place.runs / f"{self.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        with self._progress.run(out.name, trainer=self.name) as progress:
+        starter = str(request.get("started_by") or "person")
+        with self._progress.run(out.name, trainer=self.name, started_by=starter) as progress:
             config = self._config_of(request)
             start_from = self._start_from(request, config)
             config = config if start_from is None else _as_trained(config, start_from)
@@ -158,6 +164,7 @@ class NetworkTrainTask(TrainTask):
                 start_from=start_from,
                 on_epoch=progress.epoch,
                 quiet=True,
+                seconds=_seconds(request),
             )
             progress.update(published=self._publish_if_better(result, dataset, progress))
         return self._progress.read()
@@ -176,6 +183,9 @@ class NetworkTrainTask(TrainTask):
             changes["seed"] = request["seed"]
         # Splits are those of published layouts; studies have none.
         changes |= {"train_on": None, "validate_on": None, "test_on": None}
+        if _seconds(request) is not None:
+            # The clock ends the run: its rate falls to the end, and what is best by then was not known before.
+            changes = {"epochs": _MOST_EPOCHS, "validation.patience": 0, "validation.pictures": 0, **changes}
         config = load_experiment(name, changes)
         self._require_suitable(config, name)
         return config
@@ -224,6 +234,14 @@ def _as_trained(config: ExperimentConfig, model: Path) -> ExperimentConfig:
     if old.loss == config.loss:
         return config
     return config.model_copy(update={"loss": old.loss, "decoder": old.decoder, "posterior": old.posterior})
+
+
+def _seconds(request: dict[str, Any]) -> float | None:
+    """How long the epochs of a run may take; None for as long as they take."""
+    value = request.get("seconds") or None
+    if value is not None and not (isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0):
+        raise ConfigError(f"seconds: expected a number above 0, or 0 for no bound, got {str(value)[:60]!r}")
+    return value
 
 
 def _choice(request: dict[str, Any], key: str) -> str:

@@ -64,7 +64,7 @@ class TrainingProgress:
     def epoch(self, report: EpochReport) -> None:
         """Note an epoch that is done."""
         seconds = report.metrics["seconds"]
-        left = (report.epochs - report.metrics["epoch"]) * seconds
+        left = min((report.epochs - report.metrics["epoch"]) * seconds, report.time_left)
         self.update(
             **report.metrics,
             epochs=report.epochs,

@@ -55,13 +55,14 @@ def _show(runs: list[Run]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("run", "protocol", "model of", "state", "images", "val. MRE", "weights", "in use")
+    table = Table("run", "by", "protocol", "model of", "state", "images", "val. MRE", "weights", "in use")
     for run in runs:
         error = run.metrics.get("val_mre")
         images = run.data.get("training_images")
         table.add_row(
-            escape(run.id), escape(run.protocol), run.task, run.state, "" if images is None else str(images),
-            "" if error is None else f"{error:.3f}", run.version, "yes" if run.in_use else "",
+            escape(run.id), escape(run.started_by), escape(run.protocol), run.task, run.state,
+            "" if images is None else str(images), "" if error is None else f"{error:.3f}", run.version,
+            "yes" if run.in_use else "",
         )  # fmt: skip
     Console().print(table)
     for run in runs:

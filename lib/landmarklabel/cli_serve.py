@@ -27,6 +27,19 @@ def serve(
     segmentation_experiment: Annotated[
         str, typer.Option(help="What training the network of structures runs by default.")
     ] = "denseseg_light",
+    auto_train: Annotated[
+        bool, typer.Option("--auto-train/--no-auto-train", help="Train by itself as final labels grow, or when asked.")
+    ] = True,
+    auto_train_first: Annotated[int, typer.Option(min=2, help="Final labels for the first such training.")] = 10,
+    auto_train_growth: Annotated[
+        float, typer.Option(min=1, help="By what factor labels grow from one such training to the next.")
+    ] = 1.5,
+    auto_train_seconds: Annotated[
+        float, typer.Option(min=0.01, help="Seconds of such a training for each label; 15 minutes in all at most.")
+    ] = 6,
+    trust: Annotated[
+        float, typer.Option(help="How surely a landmark is right that is called trusted: between 0 and 1.")
+    ] = 0.95,
     dicomweb: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE of a DICOMweb server: folder=DIR, patient_module=true, ...")
     ] = None,
@@ -66,6 +79,11 @@ def serve(
         "experiment": experiment,
         "interactive_experiment": interactive_experiment,
         "segmentation_experiment": segmentation_experiment,
+        "trust": f"{trust:g}",
+        "auto_train": "yes" if auto_train else "no",
+        "auto_train_first": str(auto_train_first),
+        "auto_train_growth": f"{auto_train_growth:g}",
+        "auto_train_seconds": f"{auto_train_seconds:g}",
         "max_upload_mb": f"{max_upload_mb:g}",
         "infer_waiting": str(infer_waiting),
         "infer_timeout": f"{infer_timeout:g}",

@@ -151,3 +151,42 @@ def test_every_anatomy(protocol: str) -> None:
     prior = ShapePrior.fit(points[:12], sizes[:12])
     size = tuple(sizes[0])
     assert error_after(prior, points[12:], 4, size) < error_after(prior, points[12:], 0, size) / 2
+
+
+# From the first label on -------------------------------------------------------------------------------------
+
+
+def test_one_label_is_the_mean_shape_and_what_is_placed_moves_it() -> None:
+    """In an image of another size, too: the one label is at the same place of it, and all goes where one goes."""
+    label = np.array([[[10.0, 20.0], [40.0, 30.0], [70.0, 60.0]]])
+    prior = ShapePrior.of_few(label, np.array([[101, 81]]))
+    assert prior.in_pixels((101, 81)).mean.numpy() == pytest.approx(label[0])
+    twice = prior.in_pixels((202, 162))
+    assert twice.mean.numpy() == pytest.approx(2 * label[0] + 0.5)
+    moved = twice.observe([1], twice.mean[[1]].numpy() + np.array([10, 0])).mean - twice.mean
+    assert (moved[:, 0].numpy() > 3).all()
+    assert np.abs(moved[:, 1].numpy()).max() < 1e-6
+
+
+def test_more_labels_make_the_first_ones_surer() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.array([[10.0, 20.0], [40.0, 30.0], [70.0, 60.0]]) + rng.normal(0, 2, (4, 3, 2))
+    sizes = np.full((4, 2), 100)
+    wide = [np.trace(ShapePrior.of_few(labels[:n], sizes[:n]).in_pixels((100, 100)).covariance) for n in (1, 2, 4)]
+    assert wide[0] > wide[1] > wide[2]
+
+
+def test_a_landmark_that_no_label_has_is_unknown() -> None:
+    label = np.array([[[10.0, 20.0], [np.nan, np.nan], [70.0, 60.0]]])
+    assert ShapePrior.of_few(label, np.array([[100, 100]])).known.tolist() == [True, False, True]
+    with pytest.raises(LabelError, match="1 labels have none"):
+        ShapePrior.of_few(np.full((1, 3, 2), np.nan), np.array([[100, 100]]))
+
+
+def test_of_nothing_nothing_follows() -> None:
+    prior = ShapePrior.of_nothing(3)
+    assert not prior.known.any()
+    before = prior.in_pixels((100, 50))
+    after = before.observe([1], [[3.0, 4.0]])
+    assert after.mean[[0, 2]].numpy() == pytest.approx(before.mean[[0, 2]].numpy())
+    assert after.mean[1].numpy() == pytest.approx([3, 4], abs=0.01)

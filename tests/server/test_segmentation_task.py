@@ -32,6 +32,7 @@ from measuring import Measuring
 from memory import ImageMemory
 from models import PublishedModel
 from places import DerivedPlaces
+from trust import Trust
 
 NEW = (30.0, 26.0)  # about the middle of every triangle
 
@@ -56,7 +57,7 @@ class Room:
         self.model = PublishedModel(folder / "models", protocol, "segmentation", "denseseg")
         self.landmarks = PublishedModel(folder / "models", protocol, "landmarks")
         self.task = SegmentationTask(
-            protocol, (self.model, self.landmarks), self.memory, self.places, Measuring(protocol)
+            protocol, (self.model, self.landmarks), self.memory, self.places, Measuring(protocol), Trust()
         )
 
     def image(self, number: int) -> Path:

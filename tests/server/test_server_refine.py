@@ -123,23 +123,59 @@ def test_an_image_that_is_not_there(server: Server) -> None:
     assert answer.status_code == 404
 
 
-def test_from_the_fifth_label_on_without_a_network(tmp_path: Any, triangle: Protocol) -> None:
-    """It says what it needs, then answers from the labels alone, and learns from each one that is saved."""
-    running = prepare(tmp_path / "s", triangle, images=10, labelled=4)
+def test_what_is_trusted(server: Server) -> None:
+    """The wider the tolerance, the more; what a person placed, always; and the answer says what it means by it."""
+    share = []
+    for tolerance in (0.05, 2.0, 40.0):
+        for answer in (server.refine("image_025", tolerance=tolerance), server.infer("image_025", tolerance=tolerance)):
+            assert answer["trust"] == {"level": 0.95, "tolerance": tolerance, "unit": "px"}
+        share.append([landmark["trusted"] for landmark in server.refine("image_025", tolerance=tolerance)["landmarks"]])
+    assert (share[0], share[2]) == ([False] * 3, [True] * 3)
+    assert sum(share[0]) <= sum(share[1]) <= sum(share[2])
+    answer = server.refine("image_025", tolerance=0.05, corrections={"top": PLACED}, missing=["left"])
+    assert {label: each["trusted"] for label, each in by_label(answer).items()} == {
+        "left": False,
+        "right": False,
+        "top": True,
+    }
+    assert server.refine("image_025")["trust"]["tolerance"] == 1.0  # the protocol's first radius
+
+
+@pytest.mark.parametrize("tolerance", [0, -1, "2", True, [2], 1e9])
+def test_a_tolerance_that_is_none(server: Server, tolerance: Any) -> None:
+    for task in ("landmarks", "refine", "segmentation"):
+        data = {"params": json.dumps({"tolerance": tolerance})}
+        answer = server("POST", f"/infer/{task}?image=image_025", data=data)
+        assert answer.status_code == 422, answer.text
+        assert "tolerance: expected a number above 0, in mm" in answer.json()["detail"]
+
+
+def test_without_a_network_from_no_label_on(tmp_path: Any, triangle: Protocol) -> None:
+    """At first all is to be placed; from the first label on the others follow, as it learns from each that is saved."""
+    running = prepare(tmp_path / "s", triangle, images=10, labelled=0)
+    points = [{"label": label, "position": [0, 0, 0]} for label in triangle.labels]
     try:
         running.start()
-        answer = running("POST", "/infer/refine?image=image_009", data={"params": "{}"})
-        assert answer.status_code == 409
-        assert "learned from 5 final labels, and there are 4" in answer.json()["detail"]
-        template = json.loads((running.studies / "labels/final/image_000.mrk.json").read_text())
-        for seed, labels in ((4, 5), (5, 6)):
-            for point, at in zip(template["markups"][0]["controlPoints"], tiny.triangle_image(seed)[1], strict=True):
+        assert "refine" in running.get("/info/")["models"]
+        first = running.refine("image_009", corrections={"right": PLACED})
+        assert {label: each["status"] for label, each in by_label(first).items()} == {
+            "left": "undefined",
+            "right": "corrected",
+            "top": "undefined",
+        }
+        assert by_label(first)["right"]["position"] == PLACED
+        assert first["review_order"] == ["left", "top"]
+        assert first["model"] == {"name": "shape prior, no network", "shape_of_labels": 0}
+        for seed in range(6):
+            for point, at in zip(points, tiny.triangle_image(seed)[1], strict=True):
                 point["position"] = [*at.tolist(), 0.0]
-            assert running.put_label(f"image_{seed:03d}", template).status_code == 200
+            markups = {"markups": [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": points}]}
+            assert running.put_label(f"image_{seed:03d}", markups).status_code == 200
             answered = running.refine("image_009", corrections={"top": PLACED})
-            assert answered["model"] == {"name": "shape prior, no network", "shape_of_labels": labels}
-        moved = [by_label(running.refine("image_009", corrections={"top": [x, 12.0, 0.0]})) for x in (20.0, 40.0)]
-        assert moved[0]["left"]["pixel"][0] < moved[1]["left"]["pixel"][0]
+            assert answered["model"] == {"name": "shape prior, no network", "shape_of_labels": seed + 1}
+            assert len(answered["review_order"]) == 2
+            moved = [by_label(running.refine("image_009", corrections={"top": [x, 12.0, 0.0]})) for x in (20.0, 40.0)]
+            assert moved[0]["left"]["pixel"][0] < moved[1]["left"]["pixel"][0]
         assert "Traceback" not in running.log.read_text()
     finally:
         running.stop()

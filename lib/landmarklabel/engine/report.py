@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,12 +28,14 @@ class EpochReport:
         metrics: of this epoch: ``epoch``, ``loss``, ``seconds`` and, where it was validated, ``val_mre`` and so on.
         best_epoch: so far; 0 if there was no validation yet.
         best_metrics: of that epoch.
+        time_left: seconds until the clock ends the run; infinite where its epochs do.
     """
 
     epochs: int
     metrics: dict[str, Any]
     best_epoch: int
     best_metrics: dict[str, float]
+    time_left: float = math.inf
 
 
 class RunReporter:

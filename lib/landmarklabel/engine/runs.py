@@ -29,6 +29,7 @@ class Run:
         state: ``running``, ``done``, ``failed``, ``stopped``; ``kept`` of a model without a run.
         reason: why it failed or stopped.
         started, ended: local time.
+        started_by: ``policy``, if the server began it by itself, or ``person``.
         version: of its model's weights; empty without a model.
         in_use: whether this is the model that answers.
         published: whether it has been put into use when it was done.
@@ -45,6 +46,7 @@ class Run:
     reason: str = ""
     started: str = ""
     ended: str = ""
+    started_by: str = ""
     version: str = ""
     in_use: bool = False
     published: bool | None = None
@@ -134,6 +136,7 @@ def _read(path: Path, protocol: str, in_use: dict[str, str]) -> Run:
         reason=record.get("reason", ""),
         started=record.get("started", ""),
         ended=record.get("ended", ""),
+        started_by=record.get("started_by", ""),
         version=version,
         in_use=bool(version) and in_use.get(task) == version,
         published=record.get("published"),

@@ -38,6 +38,7 @@ from ..predictor import pick_device, readout_of, require_protocol
 from ..transforms import Augmentation
 from ..transforms.intensity import to_network
 from ..uvmaps import Regions
+from .budget import Budget
 from .calibration import calibrate
 from .checkpoint import load_state, save_state
 from .clicks import TrainingClicks
@@ -101,12 +102,15 @@ class Trainer:
         start_from: Path | None = None,
         on_epoch: Callable[[EpochReport], None] | None = None,
         quiet: bool = False,
+        seconds: float | None = None,
     ) -> None:
         self.config, self.dataset, self.folder = config, dataset, RunFolder(out)
         self.device = idist.device() if idist.get_world_size() > 1 else pick_device(device)
         self.start_from, self.on_epoch = start_from, on_epoch
         self.progress = Progress(quiet or not self.chief)
-        self.run = _Run()
+        if seconds is not None and idist.get_world_size() > 1:
+            raise ConfigError("seconds: a run on several devices goes by its epochs, not by the clock")
+        self.run, self.budget = _Run(), Budget(seconds)
         self.state_written = time.monotonic()
 
     @property
@@ -179,7 +183,10 @@ class Trainer:
             self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda epoch: learning_rate_factor(settings, epoch, self.config.epochs)
+            self.optimizer,
+            lambda epoch: learning_rate_factor(
+                settings, self.budget.epochs_done(epoch, self.config.epochs), self.config.epochs
+            ),
         )
 
     def _loss(self) -> torch.nn.Module:
@@ -250,6 +257,7 @@ class Trainer:
         self.trainer.state.epoch = self.first_epoch
         self.trainer.state.iteration = self.first_epoch * len(self.loader)
         self.trainer.state.max_epochs = self.config.epochs
+        self.budget.begin()
         with self.reporter:
             self.trainer.run()
 
@@ -330,16 +338,21 @@ class Trainer:
             "learning_rate": self.optimizer.param_groups[0]["lr"],
         }
         self.schedule.step()
-        if epoch % self.config.validation.every == 0 or epoch == self.config.epochs:
+        over = self.budget.is_over
+        last = over or epoch == self.config.epochs
+        if last or (epoch % self.config.validation.every == 0 and self.budget.allows_validation):
+            start = time.monotonic()
             row.update(self._validate(epoch))
+            self.budget.note_validation(time.monotonic() - start)
         row["seconds"] = round(time.perf_counter() - self.epoch_started, 3)
         self.run.history.append(row)
-        stop = self._out_of_patience()
+        stop = over or self._out_of_patience()
         if self.chief:
             self.folder.write_history(self.run.history, {"best_epoch": self.run.best_epoch, **self.run.metrics})
-            self._save_state(epoch, last=stop or epoch == self.config.epochs)
+            self._save_state(epoch, last=stop or last)
             if self.on_epoch:
-                self.on_epoch(EpochReport(self.config.epochs, dict(row), self.run.best_epoch, dict(self.run.metrics)))
+                best = self.run.best_epoch, dict(self.run.metrics)
+                self.on_epoch(EpochReport(self.config.epochs, dict(row), *best, self.budget.left))
         if stop:
             engine.terminate()
 
@@ -398,18 +411,19 @@ def train(config: ExperimentConfig, dataset: LandmarkDataset, out: Path, **optio
         dataset: labelled images.
         out: the run folder.
         options: ``device``; ``start_from``, a model file whose weights to start from; ``on_epoch``, called with an
-            :class:`EpochReport` after each epoch; ``quiet``, no progress bar.
+            :class:`EpochReport` after each epoch; ``quiet``, no progress bar; ``seconds`` that the epochs may take, by
+            which the learning rate's schedule then goes, too.
 
     Raises:
         DataError: too few labelled images.
-        ConfigError: ``out`` holds another run, or another process uses it.
+        ConfigError: ``out`` holds another run, or another process uses it; or ``seconds`` on several devices.
         StorageError: the disk is full, or ``out`` can't be written.
         ModelError: the loss became NaN, or ``start_from`` does not fit.
     """
     return Trainer(config, dataset, out, **options).train()
 
 
-def learning_rate_factor(settings: OptimizerConfig, epoch: int, epochs: int) -> float:
+def learning_rate_factor(settings: OptimizerConfig, epoch: float, epochs: int) -> float:
     """By what to multiply the learning rate after ``epoch`` finished epochs of ``epochs``."""
     done = epoch / epochs
     if settings.schedule == "step":

@@ -51,6 +51,11 @@ class PosteriorConfig(BaseModel):
     trust: float = Field(0.03, gt=0, le=1)
     spread: tuple[float, ...] = Field((1.0,), min_length=1)
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether it is measured, and not assumed, how far a stated region holds what it says."""
+        return len(self.spread) > 1
+
     def spread_after(self, clicks: int) -> float:
         """By what stated variances are multiplied after so many clicks."""
         return self.spread[min(clicks, len(self.spread) - 1)]

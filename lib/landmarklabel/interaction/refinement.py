@@ -24,7 +24,8 @@ class Refinement:
 
     Attributes:
         landmarks: those that were placed exactly where they were, the others where they most likely are.
-        review_order: labels, first the one whose correction would lower the expected error of all the most.
+        review_order: labels, first the one whose correction would lower the expected error of all the most; those
+            that are undefined come last.
         known: what that rests on.
     """
 
@@ -78,7 +79,7 @@ def refine(
             status[index] = state
     mean[undefined] = np.nan
     landmarks = LandmarkSet(protocol, mean, tuple(status), confidence, dict(provenance or {}))
-    order = [index for index in by_gain(known) if status[index] is Status.PREDICTED]
+    order = [*(index for index in by_gain(known) if status[index] is Status.PREDICTED), *undefined]
     return Refinement(landmarks, tuple(protocol.labels[index] for index in order), known)
 
 

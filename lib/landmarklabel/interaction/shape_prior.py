@@ -38,6 +38,10 @@ PLAIN_LABELS = 40.0
 REACH = 0.7
 OWN_PART = 1e-3
 
+# Of radiographs in general: standard deviations of a shape's place, in parts of the longer side, and of a landmark
+# about it, in parts of the shape's radius. Of few labels nothing depends on them much (benchmarks/few_labels.py).
+_USUAL_SHIFT, _USUAL_DEVIATION = 0.05, 0.12
+
 # The part of good labels that counts in full; the farther beyond, the less a label counts. Rounds until both settle.
 _USUAL = 0.99
 _ROUNDS = 6
@@ -83,6 +87,30 @@ class ShapePrior:
             raise LabelError("a shape is learned from landmarks that two labels have or more, and there is none")
         shapes = np.stack([_relative(p, size) for p, size in zip(points, sizes, strict=True)])[:, known]
         return cls(_robust_gaussian(shapes[placed[:, known].any(1)]), known, len(points))
+
+    @classmethod
+    def of_few(cls, points: Array, sizes: NDArray[np.integer]) -> ShapePrior:
+        """Learn what can be from one label on: the mean shape. How far others lie from it, radiographs in general say.
+
+        Arguments as of :meth:`fit`, which says more from :data:`FEWEST_LABELS` labels on.
+
+        Raises:
+            LabelError: there is no landmark.
+        """
+        known = np.isfinite(points).all(2).any(0)
+        if not known.any():
+            raise LabelError(f"a shape is learned from landmarks, and {len(points)} labels have none")
+        shapes = np.stack([_relative(p, size) for p, size in zip(points, sizes, strict=True)])[:, known]
+        center = np.nanmean(shapes, axis=0)
+        radius = float(np.sqrt(((center - center.mean(0)) ** 2).sum(1).mean()))
+        whole, own = np.full(2, _USUAL_SHIFT**2), np.full(2, (_USUAL_DEVIATION * radius) ** 2)
+        covariance = (1 + 1 / len(points)) * _plain_covariance(center, whole, own)
+        return cls(Gaussian(center, covariance), known, len(points))
+
+    @classmethod
+    def of_nothing(cls, count: int) -> ShapePrior:
+        """Of no label at all: each of ``count`` landmarks may be anywhere, and says nothing of the others."""
+        return cls(Gaussian(np.empty((0, 2)), np.empty((0, 0))), np.zeros(count, dtype=bool), 0)
 
     def in_pixels(self, size: tuple[int, int]) -> LowRankGaussian:
         """The distribution over all K landmarks in an image of ``size`` (W, H), in its pixels.

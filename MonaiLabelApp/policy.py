@@ -1,0 +1,230 @@
+"""The server trains by itself: when enough labels are new, and nobody else trains.
+
+What was trained on, and what is there to train on, is read from files: a server that is started again goes on rightly.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from monailabel.utils.async_tasks.task import AsyncTask
+from monailabel.utils.async_tasks.utils import tasks
+
+from landmarklabel.engine.data import patient_hash
+from landmarklabel.errors import ConfigError, DataError, ModelError
+from landmarklabel.files import atomic_write, storage_errors
+from landmarklabel.io.layouts.studies import read_patients
+from models import PublishedModel
+
+logger = logging.getLogger(__name__)
+
+#: The names of the settings.
+SETTINGS = ("auto_train", "auto_train_first", "auto_train_growth", "auto_train_seconds")
+
+#: What a run of the policy says of who started it.
+POLICY = "policy"
+
+#: The train task that is run, which makes the model of ``landmarks``, by which ``refine`` answers as well.
+TRAINER = "farnet"
+
+# However many labels there are, a run takes at most so many seconds.
+_LONGEST_S = 900.0
+
+# A server that ends before its run begins the run anew; but not for ever, if it is the run that ends it.
+_ATTEMPTS = 2
+
+_OFF = "the server trains when it is asked to: it was started without --conf auto_train yes"
+
+
+@dataclass(frozen=True)
+class PolicyOptions:
+    """When the server trains by itself, and how long.
+
+    Attributes:
+        on: whether it does.
+        first: how many final labels there are to be for the first run.
+        growth: by what factor they are to have grown since the last one for the next.
+        seconds: of training for each label there is; fifteen minutes in all at most.
+    """
+
+    on: bool = False
+    first: int = 10
+    growth: float = 1.5
+    seconds: float = 6.0
+
+    @classmethod
+    def of(cls, conf: Mapping[str, str]) -> PolicyOptions:
+        """From MONAI Label's settings.
+
+        Raises:
+            ConfigError: a value is not what it should be.
+        """
+        on = conf.get("auto_train", "no")
+        if on not in ("yes", "no"):
+            raise ConfigError(f"--conf auto_train {on}: expected yes or no")
+        first = _number(conf, "auto_train_first", cls.first, 2)
+        if first != int(first):
+            raise ConfigError(f"--conf auto_train_first {first:g}: expected a whole number of labels")
+        growth = _number(conf, "auto_train_growth", cls.growth, 1)
+        return cls(on == "yes", int(first), growth, _number(conf, "auto_train_seconds", cls.seconds, 0.01))
+
+    def next_at(self, used: int) -> int:
+        """How many labels there are to be for the next run, after one on ``used`` of them; 0 for none."""
+        return max(self.first, used + 1, math.ceil(round(used * self.growth, 6))) if used else self.first
+
+    def budget(self, labels: int) -> float:
+        """Seconds of training on so many labels."""
+        return min(self.seconds * labels, _LONGEST_S)
+
+
+@dataclass(frozen=True)
+class _Last:
+    """The last run that the policy began.
+
+    Attributes:
+        labels: on how many.
+        attempts: how often it was begun, as servers ended before it did.
+        ended: whether it came to an end, whichever.
+    """
+
+    labels: int = 0
+    attempts: int = 0
+    ended: bool = True
+
+    @property
+    def used(self) -> int:
+        """The labels that it has had its chance with."""
+        return self.labels if self.ended or self.attempts >= _ATTEMPTS else 0
+
+
+class TrainingPolicy:
+    """Begins trainings of its own in the background, in the process and under the rules of all trainings.
+
+    Args:
+        options: when, and how long.
+        labels: how many final labels count.
+        known: how many of them the model in use has seen.
+        runs: the newest run of each train task, whoever asked for it, as in ``train_stats``.
+        file: where the last run is noted.
+    """
+
+    def __init__(
+        self,
+        options: PolicyOptions,
+        labels: Callable[[], int],
+        known: Callable[[], int],
+        runs: Callable[[], Mapping[str, Mapping[str, Any]]],
+        file: Path,
+    ) -> None:
+        self._options, self._labels, self._known, self._runs, self._file = options, labels, known, runs, file
+        self._lock = threading.RLock()  # MONAI Label asks for /info/ while it takes a task
+        self._last = _read(file)
+        self._task: dict[str, Any] | None = None
+
+    def step(self) -> bool:
+        """Begin a run if it is worth it; False, since nothing is left to be done in either case."""
+        if not self._options.on:
+            return False
+        with self._lock:
+            self._note_end()
+            labels = self._labels()
+            if not self._anything_runs() and labels >= self._next_at():
+                self._begin(labels)
+        return False
+
+    def state(self) -> dict[str, Any]:
+        """``state``: ``off``, ``waiting`` or ``running``; ``next_at``: how many final labels there are to be for the
+        next run, None if there will be none; ``labels``: how many count now; ``reason``: a sentence.
+        """  # fmt: skip
+        if not self._options.on:
+            return {"state": "off", "next_at": None, "labels": self._labels(), "reason": _OFF}
+        with self._lock:
+            self._note_end()
+            labels, next_at = self._labels(), self._next_at()
+            said = {"next_at": next_at, "labels": labels}
+            if self._task is not None:
+                began = f"training on {self._last.labels} final labels since {self._task['start_ts']}"
+                return {"state": "running", **said, "reason": began}
+            if self._anything_runs():
+                return {"state": "waiting", **said, "reason": "a training that somebody asked for is running"}
+        return {"state": "waiting", **said, "reason": self._why_not_yet(labels, next_at)}
+
+    def _next_at(self) -> int:
+        run = self._runs().get(TRAINER, {})
+        trained = run.get("labels", 0) if run.get("state") == "done" else 0
+        return self._options.next_at(max(self._last.used, trained, self._known()))
+
+    def _why_not_yet(self, labels: int, next_at: int) -> str:
+        there = f"{labels} final label{'' if labels == 1 else 's'}"
+        run = self._runs().get(TRAINER, {})
+        if run.get("state") == "failed" and run.get("started_by") == POLICY:
+            there += f"; the last training failed: {run.get('reason')}"
+        return f"{there}; training begins " + ("in a moment" if labels >= next_at else f"at {next_at}")
+
+    def _anything_runs(self) -> bool:
+        """Whether anything trains or waits to, asked for here or in another process."""
+        here = any(task["status"] in ("SUBMITTED", "RUNNING") for task in tasks("train"))
+        return here or any(run.get("state") == "running" for run in self._runs().values())
+
+    def _begin(self, labels: int) -> None:
+        again = not self._last.ended and labels == self._last.labels
+        self._note(_Last(labels, self._last.attempts + 1 if again else 1, ended=False))
+        request = {"model": TRAINER, "seconds": self._options.budget(labels), "started_by": POLICY}
+        task, problem = AsyncTask.run("train", request=request)
+        if task is None:  # somebody was faster
+            self._note(_Last(self._last.labels, 0, ended=False))
+            logger.info("no training by itself now: %s", problem)
+            return
+        self._task = task
+        logger.info("training by itself on %d labels", labels)
+
+    def _note_end(self) -> None:
+        """Note that the run of before has ended: done, failed, or stopped by somebody."""
+        if self._task is not None and self._task["status"] not in ("SUBMITTED", "RUNNING"):
+            self._task = None
+            self._note(_Last(self._last.labels, self._last.attempts, ended=True))
+
+    def _note(self, last: _Last) -> None:
+        with storage_errors(self._file, "the state of the training policy"):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(self._file, json.dumps(asdict(last)).encode(), "the state of the training policy")
+        self._last = last
+
+
+def known_to(model: PublishedModel, images: Iterable[str], studies: Path) -> int:
+    """How many images of a studies folder are of patients that a model has seen; none without a model.
+
+    Only of patients that ``patients.json`` or the ids of images name: none is known of those that DICOM files do.
+    """
+    try:
+        seen, patients = set(model.predictor()[1].data.get("seen", ())), read_patients(studies)
+    except (ModelError, DataError):
+        return 0
+    return sum(patient_hash(patients.get(image, image)) in seen for image in images)
+
+
+def _read(file: Path) -> _Last:
+    """The last run; of a damaged file, none."""
+    try:
+        last = _Last(**json.loads(file.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return _Last()
+    return last if isinstance(last.labels, int) and isinstance(last.attempts, int) else _Last()
+
+
+def _number(conf: Mapping[str, str], name: str, default: float, least: float) -> float:
+    text = conf.get(name)
+    try:
+        number = default if text is None else float(text)
+    except ValueError:
+        number = math.nan
+    if not least <= number < 1e6:
+        raise ConfigError(f"--conf {name} {text}: expected a number of {least:g} or more")
+    return number

@@ -1,0 +1,149 @@
+"""The server trains by itself: when labels have grown, one run at a time, and rightly after it was killed."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from servers import Server, prepare
+
+import tiny
+from landmarklabel.errors import ConfigError
+from landmarklabel.protocol import Protocol
+from landmarklabel.resources import resource
+
+sys.path.insert(0, str(resource("MonaiLabelApp")))
+
+from models import PublishedModel
+from policy import PolicyOptions, TrainingPolicy, known_to
+
+
+def policy(folder: Path, labels: int, known: int = 0, **conf: str) -> TrainingPolicy:
+    options = PolicyOptions.of({"auto_train": "yes", **conf})
+    return TrainingPolicy(options, lambda: labels, lambda: known, dict, folder / "policy.json")
+
+
+# When, and how long ------------------------------------------------------------------------------------------
+
+
+def test_runs_come_ever_more_rarely_and_take_ever_longer() -> None:
+    options = PolicyOptions(on=True)
+    counts = [options.next_at(0)]
+    while counts[-1] < 150:
+        counts.append(options.next_at(counts[-1]))
+    assert counts == [10, 15, 23, 35, 53, 80, 120, 180]
+    assert [options.budget(count) for count in (10, 35, 1000)] == [60, 210, 900]
+
+
+def test_a_run_follows_only_more_labels() -> None:
+    """However little they are to grow."""
+    assert [PolicyOptions(on=True, growth=1.0).next_at(used) for used in (0, 10, 11)] == [10, 11, 12]
+    assert PolicyOptions(on=True, first=2, growth=1.1).next_at(10) == 11
+
+
+@pytest.mark.parametrize(
+    ("conf", "sentence"),
+    [
+        ({"auto_train": "true"}, "auto_train true: expected yes or no"),
+        ({"auto_train_first": "1"}, "auto_train_first 1: expected a number of 2 or more"),
+        ({"auto_train_first": "2.5"}, "auto_train_first 2.5: expected a whole number of labels"),
+        ({"auto_train_growth": "0.9"}, "auto_train_growth 0.9: expected a number of 1 or more"),
+        ({"auto_train_seconds": "nan"}, "auto_train_seconds nan: expected a number of 0.01 or more"),
+    ],
+)
+def test_settings_that_are_not_right_are_said(conf: dict[str, str], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        PolicyOptions.of(conf)
+
+
+def test_without_being_told_to_it_does_nothing(tmp_path: Path) -> None:
+    off = policy(tmp_path, labels=100, auto_train="no")
+    assert off.step() is False
+    assert (off.state()["state"], off.state()["next_at"]) == ("off", None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_it_waits_for(tmp_path: Path) -> None:
+    assert policy(tmp_path, labels=1).state() == {
+        "state": "waiting",
+        "next_at": 10,
+        "labels": 1,
+        "reason": "1 final label; training begins at 10",
+    }
+    assert policy(tmp_path, labels=20, known=20).state()["next_at"] == 30  # a model that was put there knows them
+
+
+@pytest.mark.parametrize(
+    ("last", "next_at"),
+    [
+        ({"labels": 12, "attempts": 1, "ended": True}, 18),
+        ({"labels": 12, "attempts": 1, "ended": False}, 10),  # the server ended first: again
+        ({"labels": 12, "attempts": 2, "ended": False}, 18),  # twice: it may be the run that ends the server
+        ({"labels": "12"}, 10),
+        ([], 10),
+    ],
+)
+def test_a_server_that_is_started_again_knows_the_last_run(tmp_path: Path, last: object, next_at: int) -> None:
+    (tmp_path / "policy.json").write_text(json.dumps(last))
+    assert policy(tmp_path, labels=3).state()["next_at"] == next_at
+
+
+def test_what_a_model_knows_is_counted_by_patients(tmp_path: Path, triangle: Protocol) -> None:
+    model = PublishedModel(tmp_path, triangle, "landmarks")
+    assert known_to(model, ["image_000"], tmp_path) == 0
+    model.path.parent.mkdir(parents=True)
+    tiny.trained_on(model.path, triangle, ["anna", "image_001"])
+    (tmp_path / "patients.json").write_text('{"image_000": "anna", "image_002": "anna", "image_003": "ben"}')
+    assert known_to(model, [f"image_{number:03d}" for number in range(5)], tmp_path) == 3
+    (tmp_path / "patients.json").write_text("{")
+    assert known_to(model, ["image_001"], tmp_path) == 0
+
+
+# A server that does ------------------------------------------------------------------------------------------
+
+
+def label(server: Server, *seeds: int) -> None:
+    template = json.loads((server.studies / "labels" / "final" / "image_000.mrk.json").read_text())
+    for seed in seeds:
+        for control, point in zip(template["markups"][0]["controlPoints"], tiny.triangle_image(seed)[1], strict=True):
+            control["position"] = [*point.tolist(), 0.0]
+        assert server.put_label(f"image_{seed:03d}", template).ok
+
+
+@pytest.mark.slow
+def test_a_server_trains_by_itself(tmp_path: Path, triangle: Protocol) -> None:
+    """Not while a person's run goes; then on all there is; once more after it was killed, and on what came since."""
+    conf = {"auto_train": "yes", "auto_train_first": "8", "auto_train_seconds": "0.5"}
+    server = prepare(tmp_path / "s", triangle, images=16, labelled=7, **conf)
+
+    def state() -> dict:
+        return server.get("/info/")["training_policy"]
+
+    try:
+        server.start()
+        assert state()["reason"] == "7 final labels; training begins at 8"
+        assert server("POST", "/train/farnet", json={"epochs": 5000}).ok
+        server.wait_for(lambda: server.get("/info/")["train_stats"]["farnet"].get("epoch"), 120)
+        label(server, 7)
+        assert state()["reason"] == "a training that somebody asked for is running"
+        assert server("DELETE", "/train/").ok
+        server.wait_for(lambda: state()["state"] == "running", 60)
+        assert server("POST", "/train/farnet", json={}).status_code == 429
+        server.wait_for(lambda: state()["state"] == "waiting", 120)
+        assert (state()["labels"], state()["next_at"]) == (8, 12)
+        newest, asked_for = server.get("/runs/")
+        assert (asked_for["started_by"], asked_for["state"]) == ("person", "stopped")
+        assert (newest["started_by"], newest["state"], newest["in_use"]) == ("policy", "done", True)
+        assert server.infer("image_015")["model"]["version"] == newest["version"]
+
+        label(server, 8, 9, 10, 11)
+        server.wait_for(lambda: server.get("/info/")["train_stats"]["farnet"].get("labels") == 12, 60)
+        server.process.send_signal(signal.SIGKILL)
+        server.process.wait()
+        server.start()
+        server.wait_for(lambda: state()["state"] == "running", 60)
+        assert state()["reason"].startswith("training on 12 final labels since")
+        assert state()["next_at"] == 18
+    finally:
+        server.stop()
