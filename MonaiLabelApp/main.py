@@ -88,7 +88,7 @@ class LandmarkApp(MONAILabelApp):
                 labels=list(self.protocol.labels),
             )
             if in_server():
-                self.queue = install(self, self._gateway)
+                install(self, self._gateway)
         except LandmarkLabelError as problem:
             # Whoever starts the server sees the last line: let it be the sentence, not a traceback.
             logger.error("the server can't start: %s", problem)
