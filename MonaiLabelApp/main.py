@@ -258,7 +258,8 @@ class LandmarkApp(MONAILabelApp):
             raise problem if named else type(problem)(str(problem).replace(path.name, shown)) from None
         label = file
         if request.get("save_label") and named:
-            label = store.save_label(str(name), file, request.get("label_tag", "original"), {"params": params})
+            info = {"params": params, "user": request.get("user", "")}
+            label = store.save_label(str(name), file, request.get("label_tag", "original"), info)
         return {"label": label, "tag": request.get("label_tag", "original"), "file": file, "params": params}
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:

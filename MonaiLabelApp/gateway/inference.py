@@ -118,6 +118,8 @@ def _read(
     caller = caller_of(request)
     if wanted.get("save_label") and caller.role < Role.ANNOTATOR:
         raise ForbiddenError(f"{caller.name} is a {caller.role}; save_label needs an annotator")
+    if caller.name:
+        wanted["user"] = caller.name
     if session_id:
         wanted |= {"image": session_image(session_id), "session": {"name": session_id}}
     else:

@@ -133,6 +133,27 @@ def test_who_saved_a_label_is_who_the_token_is_of(guarded: ServedServer) -> None
     assert info["user"] == "the_annotator"
 
 
+def test_who_deleted_is_in_the_history(guarded: ServedServer) -> None:
+    markups = guarded("POST", "/infer/landmarks?image=image_002&output=image").content
+    guarded.put_label("image_002", markups, tag="draft")
+    annotator = guarded.tokens["annotator"]
+    assert guarded("DELETE", "/datastore/label?id=image_002&tag=draft", token=annotator).json() == {}
+    last = guarded.get("/labels/history?image=image_002&tag=draft")["versions"][-1]
+    assert (last["action"], last["user"]) == ("deleted", "the_annotator")
+    assert guarded("DELETE", "/datastore/image?id=image_002", token=annotator).status_code == 403
+    assert guarded("DELETE", "/datastore/?id=image_002").json() == {}
+    records = (guarded.studies / ".landmarklabel" / "history" / "image_002").glob("*.json")
+    deletions = [record for record in map(json.loads, map(Path.read_text, records)) if record.get("action") == "deleted"]
+    assert {record["user"] for record in deletions} == {"the_annotator", "the_admin"}
+    assert guarded("POST", "/labels/undelete_image?image=image_002").ok
+
+
+def test_who_had_an_answer_saved_is_noted(guarded: ServedServer) -> None:
+    data = {"params": json.dumps({"save_label": True, "label_tag": "asked", "user": "somebody else"})}
+    assert guarded("POST", "/infer/landmarks?image=image_003", token=guarded.tokens["annotator"], data=data).ok
+    assert guarded.get("/labels/history?image=image_003&tag=asked")["versions"][-1]["user"] == "the_annotator"
+
+
 def test_pages_of_elsewhere_may_not_ask(guarded: ServedServer) -> None:
     """Nor may their browser be told that they may."""
     for method, origin in (("POST", "https://elsewhere.org"), ("OPTIONS", "https://elsewhere.org"), ("GET", "null")):
