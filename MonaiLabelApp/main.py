@@ -8,6 +8,7 @@ Settings, as MONAI Label's ``--conf NAME VALUE``:
 - ``interactive_experiment``: what the train task ``interactive`` runs by default; ``interactive_light``.
 - ``segmentation_experiment``: what the train task ``denseseg`` runs by default; ``denseseg_light``.
 - ``training_threads``: how many threads a training takes; half the cores by default.
+- ``precision``: in how many bits networks answer, ``auto``, ``fp32``, ``fp16`` or ``bf16``; by default ``fp32``.
 - those of the gateway: see :class:`gateway.GatewayOptions`.
 - ``index``: URL of a PostgreSQL that holds the label store's index, for several servers on one studies folder. The
   environment's ``LANDMARKLABEL_INDEX`` does not show its password to who lists processes. By default a file.
@@ -49,6 +50,8 @@ from infers.segmentation import SegmentationTask
 from landmarklabel.active.leases import Leases, PutOffImages
 from landmarklabel.active.scores import Scores
 from landmarklabel.errors import ConfigError, ImageError, LandmarkLabelError, NotFoundError, listed
+from landmarklabel.precision import Precision, as_precision, number_type
+from landmarklabel.predictor import pick_device
 from landmarklabel.protocol import load_protocol, shipped_protocols
 from landmarklabel.urls import is_url
 from measuring import Measuring
@@ -68,7 +71,7 @@ logger = logging.getLogger(__name__)
 
 _SETTINGS = (
     "protocol", "models", "experiment", "interactive_experiment", "segmentation_experiment", "training_threads",
-    "index", *SETTINGS, *DICOMWEB_SETTINGS, "server_mode",
+    "precision", "index", *SETTINGS, *DICOMWEB_SETTINGS, "server_mode",
 )  # fmt: skip
 
 
@@ -125,9 +128,11 @@ class LandmarkApp(MONAILabelApp):
         self.protocol = load_protocol(conf["protocol"])
         self._training_threads = _threads(conf)
         self._models_folder = Path(conf.get("models") or Path(app_dir) / "model")
+        precision = _precision(conf)
         makers = {"landmarks": "farnet", "refine": "interactive", "segmentation": "denseseg"}
         self._published = {
-            task: PublishedModel(self._models_folder, self.protocol, task, trainer) for task, trainer in makers.items()
+            task: PublishedModel(self._models_folder, self.protocol, task, trainer, precision)
+            for task, trainer in makers.items()
         }
 
     def init_datastore(self) -> Datastore:
@@ -319,6 +324,17 @@ class LandmarkApp(MONAILabelApp):
             raise NotFoundError("which image? give image=ID or the id of an open session, or send a file")
         assert isinstance(store, LandmarkDatastore)
         return store.require_image(name)
+
+
+def _precision(conf: dict[str, str]) -> Precision:
+    """In how many bits networks answer.
+
+    Raises:
+        ModelError: there is no such precision, or the device is not made for it.
+    """
+    precision = as_precision(conf.get("precision") or "fp32")
+    number_type(precision, pick_device())
+    return precision
 
 
 def _threads(conf: dict[str, str]) -> int:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from .admission import TOKENS, is_loopback, new_token, require_certificate, require_safe_address
+from .cli_options import PrecisionOption
 from .errors import ConfigError
 from .urls import is_url, require_url
 
@@ -27,6 +28,10 @@ def serve(
     segmentation_experiment: Annotated[
         str, typer.Option(help="What training the network of structures runs by default.")
     ] = "denseseg_light",
+    training_threads: Annotated[
+        int | None, typer.Option(min=1, help="How many cores a training takes; default: half of them.")
+    ] = None,
+    precision: PrecisionOption = "fp32",
     dicomweb: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE of a DICOMweb server: folder=DIR, patient_module=true, ...")
     ] = None,
@@ -74,6 +79,12 @@ def serve(
     }
     if infer_workers is not None:
         settings["infer_workers"] = str(infer_workers)
+    if training_threads is not None:
+        settings["training_threads"] = str(training_threads)
+    if precision != "fp32":
+        from .precision import as_precision
+
+        settings["precision"] = as_precision(precision)
     app = resource("MonaiLabelApp")
     command, environment = server_command(folder, protocol, models, host, port, settings, app, tls, url)
     typer.echo(what_to_try(folder, protocol, models, host, port, tls is not None, tokens))
