@@ -10,6 +10,7 @@ Settings, as MONAI Label's ``--conf NAME VALUE``:
 - ``training_threads``: how many threads a training takes; half the cores by default.
 - when the server trains by itself: see :class:`policy.PolicyOptions`; never by default.
 - ``trust``: how probable it is to be that a landmark that is called trusted is within the tolerance; 0.95.
+- ``precision``: in how many bits networks answer, ``auto``, ``fp32``, ``fp16`` or ``bf16``; by default ``fp32``.
 - those of the gateway: see :class:`gateway.GatewayOptions`.
 - ``index``: URL of a PostgreSQL that holds the label store's index, for several servers on one studies folder. The
   environment's ``LANDMARKLABEL_INDEX`` does not show its password to who lists processes. By default a file.
@@ -51,6 +52,8 @@ from infers.segmentation import SegmentationTask
 from landmarklabel.active.leases import Leases, PutOffImages
 from landmarklabel.active.scores import Scores
 from landmarklabel.errors import ConfigError, ImageError, LandmarkLabelError, NotFoundError, listed
+from landmarklabel.precision import Precision, as_precision, number_type
+from landmarklabel.predictor import pick_device
 from landmarklabel.protocol import load_protocol, shipped_protocols
 from landmarklabel.urls import is_url
 from measuring import Measuring
@@ -74,8 +77,7 @@ logger = logging.getLogger(__name__)
 
 _SETTINGS = (
     "protocol", "models", "experiment", "interactive_experiment", "segmentation_experiment", "training_threads",
-    "index", *SETTINGS, *DICOMWEB_SETTINGS, *POLICY_SETTINGS,
-    *TRUST_SETTINGS, "server_mode",
+    "precision", "index", *SETTINGS, *DICOMWEB_SETTINGS, *POLICY_SETTINGS, *TRUST_SETTINGS, "server_mode",
 )  # fmt: skip
 
 
@@ -95,7 +97,7 @@ class LandmarkApp(MONAILabelApp):
                 labels=list(self.protocol.labels),
             )
             if in_server():
-                self.queue = install(self, self._gateway)
+                install(self, self._gateway)
         except LandmarkLabelError as problem:
             # Whoever starts the server sees the last line: let it be the sentence, not a traceback.
             logger.error("the server can't start: %s", problem)
@@ -146,9 +148,11 @@ class LandmarkApp(MONAILabelApp):
         self._training_threads, self._policy_options = _threads(conf), PolicyOptions.of(conf)
         self._trust = Trust.of(conf)
         self._models_folder = Path(conf.get("models") or Path(app_dir) / "model")
+        precision = _precision(conf)
         makers = {"landmarks": "farnet", "refine": "interactive", "segmentation": "denseseg"}
         self._published = {
-            task: PublishedModel(self._models_folder, self.protocol, task, trainer) for task, trainer in makers.items()
+            task: PublishedModel(self._models_folder, self.protocol, task, trainer, precision)
+            for task, trainer in makers.items()
         }
 
     def init_datastore(self) -> Datastore:
@@ -282,7 +286,8 @@ class LandmarkApp(MONAILabelApp):
             raise problem if named else type(problem)(str(problem).replace(path.name, shown)) from None
         label = file
         if request.get("save_label") and named:
-            label = store.save_label(str(name), file, request.get("label_tag", "original"), {"params": params})
+            info = {"params": params, "user": request.get("user", "")}
+            label = store.save_label(str(name), file, request.get("label_tag", "original"), info)
         return {"label": label, "tag": request.get("label_tag", "original"), "file": file, "params": params}
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -342,6 +347,17 @@ class LandmarkApp(MONAILabelApp):
             raise NotFoundError("which image? give image=ID or the id of an open session, or send a file")
         assert isinstance(store, LandmarkDatastore)
         return store.require_image(name)
+
+
+def _precision(conf: dict[str, str]) -> Precision:
+    """In how many bits networks answer.
+
+    Raises:
+        ModelError: there is no such precision, or the device is not made for it.
+    """
+    precision = as_precision(conf.get("precision") or "fp32")
+    number_type(precision, pick_device())
+    return precision
 
 
 def _threads(conf: dict[str, str]) -> int:

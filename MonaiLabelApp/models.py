@@ -9,6 +9,7 @@ from pathlib import Path
 from landmarklabel.engine.publishing import previous_of, publish
 from landmarklabel.errors import ModelError
 from landmarklabel.modelfile import ModelHeader, read_header
+from landmarklabel.precision import Precision
 from landmarklabel.predictor import Predictor
 from landmarklabel.protocol import Protocol
 
@@ -21,11 +22,15 @@ class PublishedModel:
         protocol: that the model must be for.
         task: name of the infer task.
         trainer: name of the train task that makes such models.
+        precision: in how many bits its network computes.
     """
 
-    def __init__(self, folder: Path, protocol: Protocol, task: str, trainer: str = "farnet") -> None:
+    def __init__(
+        self, folder: Path, protocol: Protocol, task: str, trainer: str = "farnet", precision: Precision = "fp32"
+    ) -> None:
         self.path = folder / protocol.name / f"{task}.safetensors"
         self.protocol, self.task, self.trainer = protocol, task, trainer
+        self._precision = precision
         self._loading = threading.Lock()
         self._loaded: tuple[tuple[int, int, int], Predictor, ModelHeader] | None = None
 
@@ -52,7 +57,7 @@ class PublishedModel:
         stamp, loaded = self._stamp(), self._loaded
         if loaded is None or loaded[0] != stamp:  # nobody was faster
             try:
-                predictor = Predictor.load(self.path, device, protocol=self.protocol)
+                predictor = Predictor.load(self.path, device, protocol=self.protocol, precision=self._precision)
                 self._loaded = loaded = (stamp, predictor, read_header(self.path))
             except ModelError:
                 self._loaded = None

@@ -79,7 +79,6 @@ def write_histories(folder: Path) -> int:
 def of_ours(folder: Path, saves: int) -> dict[str, Any]:
     """Figures of this project's store."""
     sys.path.insert(0, str(resource("MonaiLabelApp")))
-    from activelearning.strategies import Random
     from datastore import LandmarkDatastore
     from landmarklabel.store import LabelStore
 
@@ -102,7 +101,9 @@ def of_ours(folder: Path, saves: int) -> dict[str, Any]:
         seconds(lambda name=images[i]: store.save_label(name, str(file), "final", {"user": "b"}))  # type: ignore[misc]
         for i in chosen
     ]
-    found["next_sample_s"] = [seconds(lambda: next_sample(Random(), store)) for _ in range(20)]
+    offers = next_images(store)
+    for strategy in ("mixed", "random"):
+        found[f"next_sample_{strategy}_s"] = [seconds(lambda: offers.next(strategy, "reader")) for _ in range(20)]  # noqa: B023
     found["first_unlabelled_s"] = [seconds(lambda: store.store.unlabelled(limit=1)) for _ in range(20)]
     found["status_s"] = [seconds(store.status) for _ in range(20)]
     found["notice_nothing_s"] = [seconds(store.store.notice) for _ in range(20)]
@@ -114,6 +115,22 @@ def of_ours(folder: Path, saves: int) -> dict[str, Any]:
     found["open_damaged_s"] = seconds(lambda: LabelStore(folder).close())
     found["index_mb"] = (folder / ".landmarklabel" / "index.sqlite").stat().st_size / 1e6
     return found
+
+
+def next_images(store: Any) -> Any:
+    """What offers the next image on a server without a model, once some images have been looked at."""
+    from activelearning.knowledge import ImageKnowledge
+    from activelearning.next_image import NextImages
+    from landmarklabel.active.leases import Leases, PutOffImages
+    from landmarklabel.active.scores import Scores
+    from shapes import StudyShape
+
+    index = store.store.index
+    knowledge = ImageKnowledge(store, [], Scores(index), StudyShape(store))
+    for _ in range(100):
+        knowledge.step()
+    knowledge.snapshot()
+    return NextImages(store, knowledge, Leases(index), PutOffImages(index))
 
 
 def of_monai_label(folder: Path, saves: int) -> dict[str, Any]:

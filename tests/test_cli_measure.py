@@ -18,10 +18,12 @@ from landmarklabel import cli, cli_measure
 from landmarklabel.engine.measuring_report import COLUMNS
 from landmarklabel.errors import StorageError
 from landmarklabel.io.images import read_radiograph
+from landmarklabel.io.label_files import label_files
 from landmarklabel.markups import read_markups
 from landmarklabel.measurements.measure import measure
 from landmarklabel.protocol import Protocol, load_protocol
 from landmarklabel.resources import resource
+from landmarklabel.store import LabelStore
 
 SAMPLES = resource("sample_data")
 PROTOCOL = "cephalometric_19"
@@ -202,6 +204,18 @@ def test_bad_input_gets_one_sentence(
     assert "a model (--model) could predict them" in fails("measure", image, "--protocol", PROTOCOL)
     (studies / "datastore_v2.json").write_text("[]")
     assert "the index of the studies is damaged" in fails("measure", source, "--protocol", PROTOCOL)
+
+
+def test_who_saved_a_label_the_store_says_as_long_as_it_is_that_label(studies: Path) -> None:
+    label, name = studies / "labels" / "final" / "cephalometric_0000.mrk.json", "cephalometric_0000"
+    store = LabelStore(studies)
+    store.save(name, "final", ".mrk.json", label.read_bytes(), {"user": "Dr Curie", "ts": 1_700_000_000})
+    store.close()
+    infos = {each.name: each.info for each in label_files([f"studies:{studies}"])}
+    assert infos[name] == {"user": "Dr Curie", "ts": 1_700_000_000, "tag": "final"}
+    assert infos["cephalometric_0003"] == {"tag": "final"}
+    label.write_bytes(label.read_bytes() + b"\n")  # by hand, by nobody knows whom
+    assert next(iter(label_files([f"studies:{studies}"]))).info == {"tag": "final"}
 
 
 def test_two_labels_of_an_image_are_refused(fails: Callable[..., str], studies: Path, tmp_path: Path) -> None:

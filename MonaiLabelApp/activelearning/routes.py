@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Request
 
 from activelearning.next_image import NextImages
 from activelearning.strategies import client_of, seed_of
+from gateway.guard import require_role
 
 _DEFAULT = "mixed"
 
@@ -28,6 +29,8 @@ def annotating_routes(images: NextImages) -> APIRouter:
 
     @router.delete("/leases/{image}", summary="Give an image back, that others may get it")
     def give_back(request: Request, image: str, client_id: str = "", force: bool = False) -> dict[str, Any]:
+        if force:
+            require_role(request, "force")
         return images.give_back(image, None if force else _who(request, {"client_id": client_id}))
 
     @router.get("/put_off", summary="Skipped and postponed images")

@@ -30,7 +30,7 @@ from gateway.stock import flat, methods_and_paths, stays, take_over
 from gateway.storing import storing_routes
 from gateway.tokens import TokenSource, token_source
 
-__all__ = ["SETTINGS", "FairQueue", "GatewayOptions", "in_server", "install"]
+__all__ = ["SETTINGS", "GatewayOptions", "in_server", "install"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,14 +40,11 @@ def in_server() -> bool:
     return "monailabel.app" in sys.modules
 
 
-def install(app: Any, options: GatewayOptions) -> FairQueue:
+def install(app: Any, options: GatewayOptions) -> None:
     """Put the gateway before the running MONAI Label application, in place of an earlier one.
 
     Args:
         app: gives ``figures()``, for monitoring.
-
-    Returns:
-        the queue, for work that is no request.
 
     Raises:
         ConfigError: the tokens can't be read.
@@ -83,7 +80,6 @@ def install(app: Any, options: GatewayOptions) -> FairQueue:
         server.state.queue.close()
     server.state.queue = queue
     _say_who_may(tokens, options)
-    return queue
 
 
 def _middleware(tokens: TokenSource | None, metrics: Metrics, options: GatewayOptions) -> list[Middleware]:

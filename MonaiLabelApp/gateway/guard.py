@@ -10,13 +10,20 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.replies import header, refuse
-from gateway.rules import Role, Rule, look_up
+from gateway.rules import PARAMETERS, Role, Rule, look_up
 from gateway.tokens import Caller, TokenSource
+from landmarklabel.errors import LandmarkLabelError
 
 NOBODY = Caller("", Role.ADMIN)
 
 _CALLER, _RULE = "landmarklabel.caller", "landmarklabel.rule"
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
+
+
+class ForbiddenError(LandmarkLabelError):
+    """A caller's role is too low for what a parameter of the request asks."""
+
+    http_status = 403
 
 
 class Guard:
@@ -121,6 +128,17 @@ def caller_of(connection: HTTPConnection | Scope) -> Caller:
     """Who sends a request."""
     scope = connection.scope if isinstance(connection, HTTPConnection) else connection
     return scope.get(_CALLER, Caller("", Role.PUBLIC))
+
+
+def require_role(connection: HTTPConnection, parameter: str) -> None:
+    """Check that who sends a request may use a parameter of :data:`~gateway.rules.PARAMETERS`.
+
+    Raises:
+        ForbiddenError: they may not.
+    """
+    caller, role = caller_of(connection), PARAMETERS[parameter]
+    if caller.role < role:
+        raise ForbiddenError(f"{caller.name} is {_with_article(caller.role)}; {parameter} needs {_with_article(role)}")
 
 
 def rule_of(scope: Scope) -> Rule | None:

@@ -19,14 +19,13 @@ from monailabel.utils.others.generic import get_mime_type
 from requests_toolbelt import MultipartEncoder
 from starlette.background import BackgroundTask
 
-from gateway.guard import caller_of
+from gateway.guard import caller_of, require_role
 from gateway.metrics import Metrics
 from gateway.queue import BusyError, FairQueue, Job, Lane, SupersededError
-from gateway.rules import Role
 from gateway.sessions import session_image
 from gateway.strict_json import parse_object
 from gateway.uploads import called, ending_of, put_down, require_image
-from landmarklabel.errors import ConfigError, LandmarkLabelError
+from landmarklabel.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +39,6 @@ class Output(str, Enum):
     json = "json"
     all = "all"
     dicom_seg = "dicom_seg"
-
-
-class ForbiddenError(LandmarkLabelError):
-    """A caller's role is too low for what the request asks besides."""
-
-    http_status = 403
 
 
 @dataclass(frozen=True)
@@ -116,8 +109,10 @@ def _read(
         raise ConfigError("output=dicom_seg is for segmentations in a DICOM server; ask for image or json")
     wanted: dict[str, Any] = {"model": model, "image": image, **parse_object(params, "params")}
     caller = caller_of(request)
-    if wanted.get("save_label") and caller.role < Role.ANNOTATOR:
-        raise ForbiddenError(f"{caller.name} is a {caller.role}; save_label needs an annotator")
+    if wanted.get("save_label"):
+        require_role(request, "save_label")
+    if caller.name:
+        wanted["user"] = caller.name
     if session_id:
         wanted |= {"image": session_image(session_id), "session": {"name": session_id}}
     else:

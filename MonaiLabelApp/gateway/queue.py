@@ -1,8 +1,10 @@
-"""The order in which inference is done: clicks before whole images before batches, and clients in turn.
+"""The order in which inference is done that somebody waits for: clicks before whole images, and clients in turn.
 
-A worker is a thread. All but one may be busy with whole images, so that a click finds one that is not; at most one is
-busy with a batch, and none if it would be the last. Of what one client corrects in one image only the newest counts:
-an older one is given up as soon as a newer comes.
+A worker is a thread. All but one may be busy with whole images, so that a click finds one that is not. Of what one
+client corrects in one image only the newest counts: an older one is given up as soon as a newer comes.
+
+Batches and scores, for which nobody waits, come after all that, outside this queue: in the one thread of
+``background.py``, which has a lower priority than these, and begins with no image before they have nothing to do.
 """
 
 from __future__ import annotations
@@ -29,7 +31,6 @@ class Lane(IntEnum):
 
     CLICK = 0
     IMAGE = 1
-    BATCH = 2
 
 
 class SupersededError(LandmarkLabelError):
@@ -128,14 +129,6 @@ class FairQueue:
             _settle(old, error=SupersededError("a newer correction of this image has come; this one is not answered"))
         return job.answer
 
-    def run(self, work: Callable[[], Any], lane: Lane = Lane.BATCH, client: Hashable = "batch") -> Any:
-        """Have work done, and wait for it: for threads that are no requests.
-
-        Raises:
-            BusyError: as of :meth:`submit`.
-        """
-        return self.submit(Job(work, lane, client)).result()
-
     def waiting(self) -> dict[Lane, int]:
         """How many jobs wait, by lane."""
         with self._changed:
@@ -216,9 +209,8 @@ class FairQueue:
         return None
 
     def _may_begin(self, lane: Lane) -> bool:
-        whole = sum(job.lane is not Lane.CLICK for job in self._running)
-        batches = sum(job.lane is Lane.BATCH for job in self._running)
-        return lane is Lane.CLICK or (whole < self._workers - 1 and (lane is Lane.IMAGE or batches == 0))
+        whole = sum(job.lane is Lane.IMAGE for job in self._running)
+        return lane is Lane.CLICK or whole < self._workers - 1
 
     # The workers.
 

@@ -137,6 +137,13 @@ RULES = (
 )
 
 
+#: What some parameters need beyond the role of their route.
+PARAMETERS = {
+    "save_label": Role.ANNOTATOR,  # of POST /infer/{model}, which readers may ask
+    "force": Role.ADMIN,  # of DELETE /activelearning/leases/{image}: to take from somebody what they work on
+}
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What the table says of a request: a rule; or none, with the methods that the path has."""

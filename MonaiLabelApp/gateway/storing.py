@@ -52,6 +52,12 @@ def storing_routes() -> APIRouter:
             raise NotFoundError(f"the image '{image}' is another one")
         return Response()
 
+    @router.delete("/", include_in_schema=False)
+    @router.delete("/image", summary="Delete an image and its labels, such that they can come back")
+    def delete_image(request: Request, id: str) -> dict[str, Any]:
+        app_instance().datastore().remove_image(id, caller_of(request).name)
+        return {}
+
     @router.get("/dataset", summary="Download all images with final labels, as a ZIP archive")
     def get_dataset(limit_cases: int | None = None) -> FileResponse:
         store = app_instance().datastore()
@@ -78,6 +84,11 @@ def storing_routes() -> APIRouter:
         with put_down(label.file, ending_of(label.filename)) as path:
             saved = app.datastore().save_label(image, str(path), tag or _FINAL, info)
         return {**(app.on_save_label(image, saved) or {}), "image": image, "label": saved}
+
+    @router.delete("/label", summary="Delete a label; its history stays")
+    def delete_label(request: Request, id: str, tag: str) -> dict[str, Any]:
+        app_instance().datastore().remove_label(id, tag, caller_of(request).name)
+        return {}
 
     @router.put("/label/info", summary="Add to what is known of a label")
     def put_label_info(request: Request, label: str, tag: str, info: Text = "{}") -> None:

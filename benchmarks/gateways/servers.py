@@ -20,7 +20,7 @@ from latency.served import PROTOCOL, SAMPLES
 
 from landmarklabel.resources import resource
 
-INSTALL = "self.queue = install(self, self._gateway)"
+INSTALL = "install(self, self._gateway)"
 
 _SLOW = '''
 """A task that computes for three seconds, as a large network does: PyTorch, all its threads."""

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from .admission import TOKENS, is_loopback, new_token, require_certificate, require_safe_address
+from .cli_options import PrecisionOption
 from .errors import ConfigError
 from .urls import is_url, require_url
 
@@ -40,6 +41,10 @@ def serve(
     trust: Annotated[
         float, typer.Option(help="How surely a landmark is right that is called trusted: between 0 and 1.")
     ] = 0.95,
+    training_threads: Annotated[
+        int | None, typer.Option(min=1, help="How many cores a training takes; default: half of them.")
+    ] = None,
+    precision: PrecisionOption = "fp32",
     dicomweb: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE of a DICOMweb server: folder=DIR, patient_module=true, ...")
     ] = None,
@@ -92,6 +97,12 @@ def serve(
     }
     if infer_workers is not None:
         settings["infer_workers"] = str(infer_workers)
+    if training_threads is not None:
+        settings["training_threads"] = str(training_threads)
+    if precision != "fp32":
+        from .precision import as_precision
+
+        settings["precision"] = as_precision(precision)
     app = resource("MonaiLabelApp")
     command, environment = server_command(folder, protocol, models, host, port, settings, app, tls, url)
     typer.echo(what_to_try(folder, protocol, models, host, port, tls is not None, tokens))

@@ -143,11 +143,16 @@ def test_serve_refuses_before_it_starts(
     assert "there are no tokens" in serve(*network, "--no-tokens")
     assert "there is no token file" in serve("--token-file", str(tmp_path / "nothing"))
     assert "belong together" in serve("--tls-cert", "cert.pem")
+    assert "there is no precision 'fp8'; expected auto, fp32, fp16, bf16" in serve("--precision", "fp8")
+    assert "'--training-threads'" in serve("--training-threads", "0")
     assert "are no TLS certificate" in serve("--tls-cert", "cert.pem", "--tls-key", "key.pem")
     assert not started
     assert "everybody who reaches this machine" in serve(*network, "--no-tokens", "--anyone-may-change-everything")
     assert started[0][started[0].index("open_to_all") + 1] == "yes"
     assert "everybody on this machine may do everything; others are not answered" in serve()
+    serve("--training-threads", "3", "--precision", "auto", "--interactive-experiment", "mine")
+    for name, value in {"training_threads": "3", "precision": "auto", "interactive_experiment": "mine"}.items():
+        assert started[-1][started[-1].index(name) + 1] == value
     monkeypatch.setenv("LANDMARKLABEL_TOKENS", f"admin anna {SECRET}")
     assert "cross the network unencrypted" in serve(*network)
     assert "which is it to be" in serve(*network, "--no-tokens", "--anyone-may-change-everything")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ from landmarklabel.resources import resource
 sys.path.insert(0, str(resource("MonaiLabelApp")))
 
 from background import NICENESS, Background, Clicks
+from gateway.queue import FairQueue, Job, Lane
 
 
 class Counting:
@@ -58,6 +60,42 @@ def test_nothing_is_done_while_somebody_waits() -> None:
             pass
         assert task.done.wait(20)
     assert task.disturbed == 0
+
+
+def test_a_click_waits_for_no_image_of_a_batch_and_the_next_image_waits_for_it() -> None:
+    """The click is answered while an image is being looked at, which can't end before; the other begins after it."""
+    clicks, queue, order = Clicks(), FairQueue(2), list[str]()
+    begun, clicked, done = threading.Event(), threading.Event(), threading.Event()
+
+    class Batch:
+        def step(self) -> bool:
+            if "second image" in order:
+                return False
+            if begun.is_set():
+                order.append("second image")
+                return True
+            begun.set()
+            assert clicked.wait(20)
+            order.append("first image")
+            done.set()
+            return True
+
+    def click() -> None:
+        with clicks.serving():
+            order.append("click")
+            clicked.set()
+            assert done.wait(20)
+            time.sleep(0.1)  # a chance for what must not begin
+            order.append("answer")
+
+    with running(Background(clicks, [Batch()])):
+        assert begun.wait(20)
+        queue.submit(Job(click, Lane.CLICK, "reader")).result(20)
+        deadline = time.monotonic() + 20
+        while "second image" not in order and time.monotonic() < deadline:
+            time.sleep(0.01)
+    queue.close()
+    assert order == ["click", "first image", "answer", "second image"]
 
 
 def test_even_clicks_without_end_do_not_stop_it_for_good() -> None:

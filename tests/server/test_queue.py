@@ -90,13 +90,11 @@ def test_lanes_in_order_and_clients_in_turn(asked: list[tuple[Lane, str]]) -> No
 def test_a_click_finds_a_worker_that_whole_images_leave_free() -> None:
     queue, gate, begun = FairQueue(2), threading.Event(), threading.Event()
     images = [queue.submit(Job(lambda: (begun.set(), gate.wait(SOON)), Lane.IMAGE, "a")) for _ in range(3)]
-    batch = queue.submit(Job(lambda: gate.wait(SOON), Lane.BATCH, "b"))
     assert begun.wait(SOON)
     assert queue.submit(Job(lambda: "clicked", Lane.CLICK, "c")).result(SOON) == "clicked"
     assert queue.running()[Lane.IMAGE] == 1
-    assert queue.running()[Lane.BATCH] == 0
     gate.set()
-    for answer in (*images, batch):
+    for answer in images:
         answer.result(SOON)
     queue.close()
 
@@ -180,8 +178,8 @@ def test_errors_reach_who_asked() -> None:
         raise OSError("no disk")
 
     with pytest.raises(OSError, match="no disk"):
-        queue.run(fail)
-    assert queue.run(lambda: 3) == 3
+        queue.submit(Job(fail, Lane.CLICK, "a")).result(SOON)
+    assert queue.submit(Job(lambda: 3, Lane.CLICK, "a")).result(SOON) == 3
     queue.close()
     with pytest.raises(BusyError):
-        queue.run(lambda: 3)
+        queue.submit(Job(lambda: 3, Lane.CLICK, "a"))

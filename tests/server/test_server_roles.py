@@ -122,6 +122,23 @@ def test_a_reader_saves_nothing_by_way_of_inference(guarded: ServedServer) -> No
     assert guarded("POST", path, token=guarded.tokens["annotator"], data=data).status_code == 200
 
 
+def test_only_an_admin_takes_an_image_from_somebody(guarded: ServedServer) -> None:
+    tokens = guarded.tokens
+    taken = guarded("POST", "/activelearning/first", token=tokens["annotator"], json={"client_id": "room 2"}).json()
+    lease = f"/activelearning/leases/{taken['id']}"
+    answers = {role: guarded("DELETE", f"{lease}?force=true", token=tokens[role]) for role in ("reader", "annotator")}
+    assert {role: (answer.status_code, answer.json()["detail"]) for role, answer in answers.items()} == {
+        "reader": (403, "the_reader is a reader; this needs an annotator"),
+        "annotator": (403, "the_annotator is an annotator; force needs an admin"),
+    }
+    assert guarded("DELETE", lease, token=tokens["annotator"]).status_code == 404  # of another client
+    assert guarded("DELETE", lease).status_code == 404  # of another person
+    assert guarded("DELETE", f"{lease}?force=true").status_code == 200
+    again = guarded("POST", "/activelearning/first", token=tokens["annotator"], json={"client_id": "room 2"}).json()
+    own = f"/activelearning/leases/{again['id']}?client_id=room 2"
+    assert guarded("DELETE", own, token=tokens["annotator"]).status_code == 200
+
+
 def test_who_saved_a_label_is_who_the_token_is_of(guarded: ServedServer) -> None:
     markups = guarded("POST", "/infer/landmarks?image=image_001&output=image").content
     guarded.token, admin = guarded.tokens["annotator"], guarded.token
@@ -131,6 +148,29 @@ def test_who_saved_a_label_is_who_the_token_is_of(guarded: ServedServer) -> None
     finally:
         guarded.token = admin
     assert info["user"] == "the_annotator"
+
+
+def test_who_deleted_is_in_the_history(guarded: ServedServer) -> None:
+    markups = guarded("POST", "/infer/landmarks?image=image_002&output=image").content
+    guarded.put_label("image_002", markups, tag="draft")
+    annotator = guarded.tokens["annotator"]
+    assert guarded("DELETE", "/datastore/label?id=image_002&tag=draft", token=annotator).json() == {}
+    last = guarded.get("/labels/history?image=image_002&tag=draft")["versions"][-1]
+    assert (last["action"], last["user"]) == ("deleted", "the_annotator")
+    assert guarded("DELETE", "/datastore/image?id=image_002", token=annotator).status_code == 403
+    assert guarded("DELETE", "/datastore/?id=image_002").json() == {}
+    records = (guarded.studies / ".landmarklabel" / "history" / "image_002").glob("*.json")
+    deletions = [
+        record for record in map(json.loads, map(Path.read_text, records)) if record.get("action") == "deleted"
+    ]
+    assert {record["user"] for record in deletions} == {"the_annotator", "the_admin"}
+    assert guarded("POST", "/labels/undelete_image?image=image_002").ok
+
+
+def test_who_had_an_answer_saved_is_noted(guarded: ServedServer) -> None:
+    data = {"params": json.dumps({"save_label": True, "label_tag": "asked", "user": "somebody else"})}
+    assert guarded("POST", "/infer/landmarks?image=image_003", token=guarded.tokens["annotator"], data=data).ok
+    assert guarded.get("/labels/history?image=image_003&tag=asked")["versions"][-1]["user"] == "the_annotator"
 
 
 def test_pages_of_elsewhere_may_not_ask(guarded: ServedServer) -> None:

@@ -6,7 +6,7 @@ No Qt: whoever uses it calls :meth:`ReadingDesk.poll` from a timer.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -118,14 +118,16 @@ class ReadingDesk:
             self.points = None
 
     def _show_points(self) -> None:
-        """What moved on the server's word glides; all else is where it belongs at once."""
-        points, reading = self.points, self.loop.reading
+        """What moved on the server's word glides; all else is where it belongs at once.
+
+        The time that drawing takes is part of the glide's.
+        """
+        began, points, reading = time.monotonic(), self.points, self.loop.reading
         if points is None or reading is None:
             return
         drawn = {label: points.position(label) for label in points.labels}
         if self.current is None:
             self.current = reading.next_to_check()
-        self._draw()
         moves = {
             point.label: (start, point.position)
             for point in reading.points
@@ -133,14 +135,14 @@ class ReadingDesk:
             if start is not None and point.position is not None and point.status == "predicted"
             and point.label != points.dragged and start != point.position
         }  # fmt: skip
-        self._glide = (time.monotonic(), moves) if moves else None
-        self._step_glide()
+        self._draw({label: start for label, (start, _) in moves.items()})
+        self._glide = (began, moves) if moves else None
 
-    def _draw(self) -> None:
-        """The scene as the reading has it."""
+    def _draw(self, under_way: Mapping[str, Position] | None = None) -> None:
+        """The scene as the reading has it, but for landmarks that are under way to their places."""
         reading = self.loop.reading
         if reading is not None and self.points is not None:
-            self.points.show(reading.points, reading.states(), self.current)
+            self.points.show(reading.points, reading.states(), self.current, under_way or {})
             if self.lines_visible:
                 self.image.show_lines(self.loop.protocol.structures, reading.points, True)
 

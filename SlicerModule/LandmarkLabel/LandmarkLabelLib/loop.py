@@ -42,6 +42,7 @@ SERVER, WORKLIST, IMAGE, POINTS, MESSAGE, TRAINING, SEGMENTATION = (
 )  # fmt: skip
 
 _RETRY_S = 3.0
+_HEAD_START_S = 0.001
 
 
 class ReadingLoop:
@@ -413,10 +414,13 @@ class ReadingLoop:
     def _changed(self) -> None:
         """After a step of the reader: let the others follow, show it, keep it.
 
-        In this order: the server works while the step is drawn.
+        In this order: the server works while the step is drawn. Of Python's threads one works at a time, so that the
+        question is given a moment to go out.
         """
         self._front.cancel("refine")
         self._follow()
+        if self._front.waits_for("refine"):
+            time.sleep(_HEAD_START_S)
         self._keep()
 
     def _keep(self) -> None:

@@ -119,19 +119,24 @@ class PointList:
 
     # Showing --------------------------------------------------------------------------------------------------
 
-    def show(self, points: Sequence[Point], states: Sequence[str], current: str | None) -> None:
+    def show(
+        self, points: Sequence[Point], states: Sequence[str], current: str | None,
+        under_way: Mapping[str, Position] | None = None,
+    ) -> None:  # fmt: skip
         """Make the scene say what the reading says; a point that is dragged or placed is the mouse's.
 
         Args:
             points: of the reading.
             states: how each is to look, as of colours.py.
             current: label of the landmark that the reader is at.
+            under_way: where landmarks are drawn that :meth:`glide` will bring to their places, LPS mm.
         """
+        under_way = under_way or {}
         points = tuple(points)
         with self._writes(), _batch(self.node, *self.marks.values()):
             for index, (point, state) in enumerate(zip(points, states)):
                 if index not in (self._moving, self._placing):
-                    self._show_point(index, point, state)
+                    self._show_point(index, point, state, under_way.get(point.label, point.position))
                 self.node.SetNthControlPointSelected(index, point.label == current)
             self._show_confidences(points)
         self._shown = points
@@ -142,13 +147,13 @@ class PointList:
             for index, label in enumerate(self.labels):
                 self.node.SetNthControlPointSelected(index, label == current)
 
-    def _show_point(self, index: int, point: Point, state: str) -> None:
+    def _show_point(self, index: int, point: Point, state: str, position: Position | None) -> None:
         before = self._shown[index] if self._shown else None
         if before is not None and before == point and self._states[index] == state:
             return
         self.node.SetNthControlPointDescription(index, point.status)
-        if point.position is not None:
-            self._put(index, to_scene(point.position), (state,))
+        if position is not None:
+            self._put(index, to_scene(position), (state,))
         elif point.status == MISSING:
             self.node.SetNthControlPointPositionMissing(index)
         else:
@@ -231,7 +236,7 @@ class PointList:
         if index >= 0 and self._shown:
             shown, self._shown = self._shown, ()
             with self._writes(), _batch(self.node, *self.marks.values()):
-                self._show_point(index, shown[index], state)
+                self._show_point(index, shown[index], state, shown[index].position)
             self._shown = shown
 
     def let_go(self) -> None:

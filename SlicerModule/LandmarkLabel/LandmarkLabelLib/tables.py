@@ -75,6 +75,8 @@ class Table:
 
     def select(self, key: str | None) -> None:
         """Mark a row, as if the reader had, without a word to the listener."""
+        if key is not None and key == self.selected:
+            return
         self._setting = True
         if key in self._rows:
             self.widget.setCurrentItem(self._rows[key][0])

@@ -11,6 +11,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import DataError, NotFoundError, listed
+from ..files import sha256
+from ..store.history import History
 from .layouts.common import image_id, images_in, is_image
 from .layouts.studies import LABEL_SUFFIX, label_suffix, labels_in
 
@@ -116,8 +118,16 @@ def _label_file(file: Path, images: Path | None) -> LabelFile:
     folder = file.absolute().parent
     if folder.parent.name != _LABELS:
         return LabelFile(name, file, images or folder)
-    root = folder.parent.parent
-    return LabelFile(name, file, images or root, {**_infos(root, folder.name).get(name, _NOTHING), "tag": folder.name})
+    root, tag = folder.parent.parent, folder.name
+    noted = _noted(root, tag, name, file) or _infos(root, tag).get(name, _NOTHING)
+    return LabelFile(name, file, images or root, {**noted, "tag": tag})
+
+
+def _noted(root: Path, tag: str, name: str, file: Path) -> Mapping[str, Any]:
+    """What the history of a label says of the file that is there now; nothing where it was put there by hand."""
+    versions = History(root / ".landmarklabel" / "history" / name).versions(tag)
+    same = versions and file.is_file() and versions[-1].sha256 == sha256(file)
+    return versions[-1].info if same else _NOTHING
 
 
 @lru_cache(maxsize=4)
@@ -127,7 +137,7 @@ def _images(folder: Path) -> dict[str, Path]:
 
 @lru_cache(maxsize=4)
 def _infos(root: Path, tag: str) -> dict[str, Mapping[str, Any]]:
-    """What the index of a studies folder knows of the labels of a tag, by image; nothing where there is no index.
+    """What MONAI Label's own index of a studies folder knows of the labels of a tag, by image; nothing without one.
 
     Raises:
         DataError: the index is damaged.
