@@ -49,10 +49,9 @@ def _draw_sum(axes: Axes, content: Mapping[str, Any]) -> None:
     axes.plot(images, hand, color=_HAND, linewidth=2.5)
     axes.plot(images, tool, color=_TOOL, linewidth=3.5)
     axes.fill_between(images, tool, hand, color=_TOOL, alpha=0.10, linewidth=0)
-    middle = 0.62 * images[-1]
     axes.text(
-        middle, np.interp(middle, images, (tool + hand) / 2), f"{1 - content['cost']:.0%}\nfewer clicks",
-        ha="center", va="center", fontsize=22, fontweight="bold", color=_TOOL,
+        0.05, 0.93, f"{1 - content['cost']:.0%}\nfewer clicks",
+        transform=axes.transAxes, va="top", fontsize=26, fontweight="bold", color=_TOOL,
     )  # fmt: skip
     axes.annotate("every landmark by hand", (images[-1], hand[-1]), (-8, 4), textcoords="offset points",
                   ha="right", va="bottom", fontsize=12, color="#555555")  # fmt: skip
