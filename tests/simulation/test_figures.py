@@ -91,7 +91,9 @@ def test_no_image_is_named() -> None:
 
 def test_the_report_says_clicks_and_errors_in_one_breath() -> None:
     found = figures(EVENTS)
-    assert headline(found).startswith("3 images of p labelled with 6 clicks, where placing each landmark takes 12: 50.0%.")
+    assert headline(found).startswith(
+        "3 images of p labelled with 6 clicks, where placing each landmark takes 12: 50.0%."
+    )
     assert "within 2 mm; 25.00% are not" in headline(found)
     page = markdown(found)
     assert "| the shape of labels | 1 | 2 | 50.0% |" in page

@@ -68,7 +68,9 @@ class Client:
         **params: Any,
     ) -> dict[str, Any] | None:
         """All landmarks, given what was placed (LPS mm) and what is not there; None while too little is known."""
-        return self._infer("refine", image, {"corrections": dict(corrections or {}), "missing": list(missing), **params})
+        return self._infer(
+            "refine", image, {"corrections": dict(corrections or {}), "missing": list(missing), **params}
+        )
 
     def save(self, image: str, markups: Mapping[str, Any], info: Mapping[str, Any]) -> None:
         """Store the final label; the same again changes nothing."""

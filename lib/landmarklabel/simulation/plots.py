@@ -21,7 +21,11 @@ Array = NDArray[np.float64]
 
 # Told apart also by readers who do not see all colours (Okabe and Ito).
 _TOOL, _HAND = "#0072B2", "#8A8F98"
-_SIGHTS = {"nothing, everything is placed": "#8A8F98", "the shape of the labels so far": "#E69F00", "the network": _TOOL}
+_SIGHTS = {
+    "nothing, everything is placed": "#8A8F98",
+    "the shape of the labels so far": "#E69F00",
+    "the network": _TOOL,
+}
 
 
 def plot_simulation(content: Mapping[str, Any], path: Path, what: str = "images") -> None:
@@ -66,7 +70,9 @@ def _draw_images(axes: Axes, content: Mapping[str, Any]) -> None:
     axes.bar(np.arange(1, clicks.size + 1), clicks, width=0.9, color=[colours[sight] for sight in sights])
     by_hand = float(np.mean(content["landmarks_by_image"]))
     axes.axhline(by_hand, color=_HAND, linewidth=2.5)
-    shown = [Patch(color=colour, label=name) for number, (name, colour) in enumerate(_SIGHTS.items()) if number in sights]
+    shown = [
+        Patch(color=colour, label=name) for number, (name, colour) in enumerate(_SIGHTS.items()) if number in sights
+    ]
     axes.legend(handles=shown, title="seen when an image is opened", loc="upper right", fontsize=11, title_fontsize=11,
                 bbox_to_anchor=(1, 0.9), framealpha=0.95)  # fmt: skip
     _finish(axes, content, "clicks on each image", 1.1 * by_hand)

@@ -87,7 +87,9 @@ def _waits(content: Mapping[str, Any]) -> str:
         "click": "from a click to the others",
     }
     rows = [_wait(named[key], part) for key, part in content["waits"].items() if part["times"]]
-    return "\n".join(["## Waits, in seconds\n", "| | times | p50 | p95 | max |\n| --- | --- | --- | --- | --- |", *rows])
+    return "\n".join(
+        ["## Waits, in seconds\n", "| | times | p50 | p95 | max |\n| --- | --- | --- | --- | --- |", *rows]
+    )
 
 
 def _wait(name: str, part: Mapping[str, Any]) -> str:

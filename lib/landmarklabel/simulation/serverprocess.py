@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -12,15 +13,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
-
 from ..errors import RemoteError
 from .client import Client
 
-#: Where its log goes, and which process it is, in the simulation's folder.
-LOG, PROCESS = "server.log", "server.pid"
+#: Where its log goes, in the simulation's folder.
+LOG = "server.log"
 
 _START_S, _STOP_S = 300.0, 20.0
+_PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 
 @contextmanager
@@ -35,21 +35,20 @@ def serving(folder: Path, studies: Path, protocol: str, models: Path, options: S
     Raises:
         RemoteError: it does not start; says what it said last.
     """
-    _end_earlier(folder, studies)
     port = _free_port()
     command = [sys.executable, "-m", "landmarklabel.cli", "serve", str(studies), "--protocol", protocol]
     command += ["--models", str(models), "--port", str(port), *options]
     with (folder / LOG).open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
-    (folder / PROCESS).write_text(str(process.pid))
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, start_new_session=True,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        )  # fmt: skip
     try:
         client = Client(f"http://127.0.0.1:{port}")
         _wait_until_it_answers(client, process, folder / LOG)
         yield client
     finally:
-        _end(process.pid)
-        process.wait()
-        (folder / PROCESS).unlink(missing_ok=True)
+        _end(process)
 
 
 def _wait_until_it_answers(client: Client, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -61,26 +60,19 @@ def _wait_until_it_answers(client: Client, process: subprocess.Popen[bytes], log
         time.sleep(0.2)
 
 
-def _end_earlier(folder: Path, studies: Path) -> None:
-    """End the server of a simulation that was killed, which could not end it."""
-    try:
-        pid = int((folder / PROCESS).read_text())
-        ours = str(studies) in psutil.Process(pid).cmdline()
-    except (OSError, ValueError, psutil.Error):
-        return
-    if ours:
-        _end(pid)
+def _end_with_parent() -> None:
+    """Let Linux end this process, the server, when the simulation is killed, which then can't do so itself."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _end(pid: int) -> None:
-    """End a process and all that it started: trainings are processes of their own."""
-    with suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGTERM)
-    with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
-        psutil.Process(pid).wait(_STOP_S)
-        return
-    with suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the server and all that it started: trainings are processes of their own."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, sign)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_S)
+            return
 
 
 def _free_port() -> int:
