@@ -33,8 +33,8 @@ def headline(content: Mapping[str, Any]) -> str:
     """The whole in a sentence."""
     habits, unit = content["settings"]["habits"], content["unit"]
     return (
-        f"{content['images']} images of {content['protocol']} labelled with {content['clicks']:,} clicks, where placing "
-        f"each landmark takes {content['landmarks']:,}: {content['cost']:.1%}. Every landmark is to be within "
+        f"{content['images']} images of {content['protocol']} labelled with {content['clicks']:,} clicks, where "
+        f"placing each landmark takes {content['landmarks']:,}: {content['cost']:.1%}. Every landmark is to be within "
         f"{habits['tolerance']:g} {unit}; {content['slipped']['rate']:.2%} are not."
     )
 
