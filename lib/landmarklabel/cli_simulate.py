@@ -42,6 +42,9 @@ def simulate(
     variant: Annotated[str, typer.Option(help="The product, or it without a part: by-hand, prior-only, ...")] = (
         "product"
     ),
+    replay: Annotated[
+        Path | None, typer.Option(help="Folder of a simulation: its images and models in their order, no training.")
+    ] = None,
     serve_option: Annotated[list[str] | None, typer.Option(help="Further option of `landmarklabel serve`.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the images that are drawn, and of the reader's hand.")] = 0,
 ) -> None:
@@ -69,6 +72,8 @@ def simulate(
         "experiment": load_experiment(experiment, dict(map(change, changes or ()))).model_dump(mode="json"),
         "server": serve_option or [], "seed": seed,
     }  # fmt: skip
+    if replay is not None:
+        content |= {"replay": str(replay.resolve()), "train": "off"}
     settings = as_variant(validate(content, Settings, ConfigError, "simulate"), variant)
     events = run(settings, dataset, out, images, protocol, bar("labelling", images or len(dataset.trustworthy())))
     typer.echo(write_report(events, out))

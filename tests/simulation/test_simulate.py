@@ -21,12 +21,12 @@ import yaml
 import tiny
 from landmarklabel import cli
 from landmarklabel.errors import DataError
-from landmarklabel.io.dataset import LandmarkDataset, read_dataset
+from landmarklabel.io.dataset import Case, LandmarkDataset, read_dataset
 from landmarklabel.protocol import Protocol
 from landmarklabel.simulation.journal import read_journal
 from landmarklabel.simulation.reader import Reader
 from landmarklabel.simulation.settings import Habits
-from landmarklabel.simulation.studies import choose_cases, write_unlabelled
+from landmarklabel.simulation.studies import choose_cases, readers_differ, write_unlabelled
 
 IMAGES, TOLERANCE, NOISE = 8, 3.0, 0.4
 
@@ -155,6 +155,14 @@ def test_with_a_training_between(source: Path, tmp_path: Path, triangle: Protoco
     assert report["waits"]["click"]["times"] == sum(event["clicks"] for event in images[5:])
     assert list((out / "models" / "triangle").glob("landmarks.safetensors"))
 
+    by_hand = tmp_path / "by_hand"
+    run(*arguments(source, by_hand, "--replay", str(out), "--variant", "by-hand"))
+    require_labelled(by_hand, triangle, source)
+    again = done(by_hand)
+    assert [(event["image"], event["version"]) for event in again] == [(e["image"], e["version"]) for e in images]
+    assert [event["clicks"] for event in again[:5]] == [3] * 5
+    assert json.loads((by_hand / "report.json").read_bytes())["waits"]["click"]["times"] == 0  # nothing followed
+
 
 def test_the_folder_that_is_labelled_holds_images_alone(tmp_path: Path, triangle: Protocol, source: Path) -> None:
     dataset = read_dataset(f"studies:{source / 'images'}", triangle)
@@ -181,4 +189,13 @@ def test_what_is_wrong_is_said_before_anything_is_made(fails: Callable[..., str]
     assert "order" in fails(*arguments(source, out, "--order", "sideways"))
     assert "is not auto, off, or at:" in fails(*arguments(source, out, "--train", "at:9,3"))
     assert "9 are to be labelled" in fails(*arguments(source, out, "--images", "9"))
+    assert "no simulation has begun here" in fails(*arguments(source, out, "--replay", str(tmp_path)))
     assert not (out / "studies").exists()
+
+
+def test_readers_differ_where_they_are_farther_apart_than_the_tolerance(tmp_path: Path) -> None:
+    senior = np.array([[10.0, 10], [20, 20], [30, 30], [np.nan, np.nan]])
+    junior = senior + np.array([[0, 21.0], [19, 0], [15, 15], [0, 0]])
+    case = Case("a", tmp_path / "a.png", spacing=(0.1, 0.1), extra={"senior": senior, "junior": junior})
+    assert readers_differ([case, case], 2.0) == round(2 / 3, 4)
+    assert readers_differ([case, replace(case, extra={})], 2.0) is None

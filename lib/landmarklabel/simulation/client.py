@@ -56,7 +56,7 @@ class Client:
         """An image's file, as a viewer loads it."""
         return self._ask("GET", "/datastore/image", params={"image": name}).content
 
-    def landmarks(self, image: str, **params: Any) -> dict[str, Any] | None:
+    def landmarks(self, image: str, params: Mapping[str, Any]) -> dict[str, Any] | None:
         """The network's landmarks; None where there is no network."""
         return self._infer("landmarks", image, params)
 
@@ -65,12 +65,11 @@ class Client:
         image: str,
         corrections: Mapping[str, Sequence[float]] | None = None,
         missing: Sequence[str] = (),
-        **params: Any,
+        params: Mapping[str, Any] | None = None,
     ) -> dict[str, Any] | None:
         """All landmarks, given what was placed (LPS mm) and what is not there; None while too little is known."""
-        return self._infer(
-            "refine", image, {"corrections": dict(corrections or {}), "missing": list(missing), **params}
-        )
+        asked = {"corrections": dict(corrections or {}), "missing": list(missing), **(params or {})}
+        return self._infer("refine", image, asked)
 
     def save(self, image: str, markups: Mapping[str, Any], info: Mapping[str, Any]) -> None:
         """Store the final label; the same again changes nothing."""

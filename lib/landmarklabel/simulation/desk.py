@@ -33,7 +33,7 @@ class ServerDesk:
 
     def __init__(self, client: Client, protocol: Protocol, settings: Settings, name: str) -> None:
         self._client, self._protocol, self._settings, self._name = client, protocol, settings, name
-        self._params = {"tolerance": settings.habits.tolerance}
+        self._params = {"tolerance": settings.habits.tolerance, "session": f"simulated reader, {name}"}
         self._geometry: Image | None = None
         self.source, self.version = "nothing", ""
 
@@ -41,9 +41,9 @@ class ServerDesk:
         """The server's answer to who opens the image; None while it has none."""
         answer = None
         if self._settings.prediction != "refine":
-            answer = self._client.landmarks(self._name, **self._params)
+            answer = self._client.landmarks(self._name, self._params)
         if answer is None and self._settings.prediction != "network":
-            answer = self._client.refine(self._name, session=self._session, **self._params)
+            answer = self._client.refine(self._name, params=self._params)
         if answer is not None:
             self.version = str(answer["model"].get("version", ""))
             self.source = "network" if self.version else "prior"
@@ -68,7 +68,7 @@ class ServerDesk:
         labels, world = self._protocol.labels, self._geometry.geometry.pixel_to_world
         corrections = {labels[index]: world(point).tolist() for index, point in placed.items()}
         absent = [labels[index] for index in missing]
-        answer = self._client.refine(self._name, corrections, absent, session=self._session, **self._params)
+        answer = self._client.refine(self._name, corrections, absent, self._params)
         if answer is None:
             raise RemoteError(f"{self._name}: the server has nothing to move landmarks by any more")
         return self.show(answer)
@@ -84,10 +84,6 @@ class ServerDesk:
         landmarks = LandmarkSet(self._protocol, points, status, np.full(len(points), np.nan))
         info = {"reader": "simulated", "clicks": clicks}
         self._client.save(self._name, markups_to_dict(landmarks, self._geometry.geometry), info)
-
-    @property
-    def _session(self) -> str:
-        return f"simulated reader, {self._name}"
 
     def _trusts(self, landmark: Mapping[str, Any]) -> bool:
         """Whether the server is sure; one that does not say so itself is taken by its confidence."""

@@ -32,6 +32,7 @@ def figures(events: Sequence[Event]) -> dict[str, Any]:
         "data": begun["data"],
         "protocol": begun["protocol"],
         "settings": begun["settings"],
+        "readers_differ": begun.get("readers_differ"),
         "unit": "mm" if all(event["unit"] == "mm" for event in images) else "px",
         "images": len(images),
         "landmarks": sum(landmarks),

@@ -90,9 +90,11 @@ def _finish(axes: Axes, content: Mapping[str, Any], label: str, most: float) -> 
 
 def _small_print(content: Mapping[str, Any]) -> str:
     habits, waits = content["settings"]["habits"], content["waits"]["next_image"]
+    differ = content["readers_differ"]
     parts = [
         f"every landmark within {habits['tolerance']:g} {content['unit']}; "
-        f"{content['slipped']['rate']:.1%} slipped through",
+        f"{content['slipped']['rate']:.1%} slipped through"
+        + ("" if differ is None else f" (two readers differ by more at {differ:.0%})")
     ]
     if waits["p95"] is not None:
         parts.append(f"next image on screen in {waits['p95']:.1f} s (95 of 100)")

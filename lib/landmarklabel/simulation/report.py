@@ -77,6 +77,8 @@ def _errors(content: Mapping[str, Any]) -> str:
         f"the hand slipped, {slipped['rate_unseen']:.2%} because nobody looked. They are {slipped['mean_error']:.2f} "
         f"{unit} off on average, all together."
     )
+    if content["readers_differ"] is not None:
+        text += f" Two readers of these images are that far apart at {content['readers_differ']:.0%} of them."
     return f"## Errors that slipped through\n\n{text}"
 
 

@@ -11,10 +11,11 @@ import yaml
 from ..files import atomic_write, storage_errors
 from ..io.cases import LandmarkDataset
 from .journal import JOURNAL, Event, Journal
-from .serverprocess import serving
+from .replay import Replay
+from .serverprocess import policy_option, serving
 from .session import Session
 from .settings import Settings
-from .studies import choose_cases, write_unlabelled
+from .studies import choose_cases, readers_differ, write_unlabelled
 
 
 def simulate(
@@ -42,24 +43,27 @@ def simulate(
         DataError: the data set has not so many images.
         RemoteError: the server fails; the simulation can be continued.
     """
-    out, studies = out.resolve(), out.resolve() / "studies"
+    out = out.resolve()
+    studies, models = out / "studies", out / "models"
+    cases = choose_cases(dataset, images, settings.seed)
+    replay = Replay(Path(settings.replay), dataset.protocol.name, cases, models) if settings.replay else None
     with storage_errors(out, "the simulation"):
         out.mkdir(parents=True, exist_ok=True)
-    cases = choose_cases(dataset, images, settings.seed)
     data = dataset.subset(cases)
     about: dict[str, Any] = {
         "data": {"name": dataset.name, "images": len(cases), "of": len(dataset), "fingerprint": data.fingerprint},
         "protocol": dataset.protocol.name,
+        "readers_differ": readers_differ(cases.values(), settings.habits.tolerance),
         "settings": settings.model_dump(mode="json"),
     }
     journal = Journal(out / JOURNAL, about)
     if journal.of("ended"):
         return journal.events
+    options = [*_experiment(settings, out), *policy_option(settings.train == "auto"), *settings.server]
     write_unlabelled(dataset, cases, studies)
-    options = [*_experiment(settings, out), *settings.server]
     name = str(Path(protocol).resolve()) if protocol and Path(protocol).suffix else dataset.protocol.name
-    with serving(out, studies, name, out / "models", options) as client:
-        Session(client, dataset.protocol, settings, cases, studies, journal, progress).run()
+    with serving(out, studies, name, models, options) as client:
+        Session(client, dataset.protocol, settings, cases, studies, journal, replay, progress).run()
     return journal.events
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 import os
 import signal
 import socket
@@ -49,6 +50,15 @@ def serving(folder: Path, studies: Path, protocol: str, models: Path, options: S
         yield client
     finally:
         _end(process)
+
+
+def policy_option(on: bool) -> list[str]:
+    """Whether the server is to train by itself; nothing where it can't, and has to be told when to train."""
+    from ..cli_serve import serve
+
+    if "auto_train" not in inspect.signature(serve).parameters:
+        return []
+    return ["--auto-train" if on else "--no-auto-train"]
 
 
 def _wait_until_it_answers(client: Client, process: subprocess.Popen[bytes], log: Path) -> None:

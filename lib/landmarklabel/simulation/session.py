@@ -19,6 +19,7 @@ from .desk import ServerDesk, points_to_save
 from .journal import Event, Journal
 from .pace import Pace
 from .reader import Reader, Reading, Screen
+from .replay import Replay
 from .settings import Settings
 from .studies import Image, open_image
 from .training import Training, trains_by
@@ -32,6 +33,7 @@ class Session:
         cases: with the truth, by id.
         studies: their folder.
         journal: to be continued; images in it are labelled already.
+        replay: says which image is next, in place of the server.
         progress: called after each image.
     """
 
@@ -43,6 +45,7 @@ class Session:
         cases: Mapping[str, Case],
         studies: Path,
         journal: Journal,
+        replay: Replay | None = None,
         progress: Callable[[], object] = lambda: None,
     ) -> None:
         self._client, self._protocol, self._settings = client, protocol, settings
@@ -50,7 +53,7 @@ class Session:
         trained = max((event["labels"] for event in journal.of("trained")), default=0)
         self._training = Training.of(settings, client, trained)
         self._pace = Pace(self._busy)
-        self._training_now, self._asking = False, 0.0
+        self._replay, self._training_now, self._asking = replay, False, 0.0
 
     def run(self) -> None:
         """Read on until every image has a final label.
@@ -68,15 +71,20 @@ class Session:
         saving = 0.0
         for _ in range(len(self._cases) - len(done)):
             self._let_train()
-            saving = self._label(begun.pop() if begun else self._next(), saving)
+            saving = self._label(self._next(begun), saving)
             self._progress()
         self._training.wait()
         self._let_train()
         self._journal.append([self._ended(time.monotonic() - started)])
 
-    def _next(self) -> str:
-        """The image that the server offers; how long that took is part of the wait."""
-        start, number = time.perf_counter(), len(self._journal.of("done"))
+    def _next(self, begun: list[str]) -> str:
+        """The image that was begun and not labelled, or that the server offers; how long it took to say so."""
+        number = len(self._journal.of("done"))
+        if self._replay is not None:
+            return self._replay.image(number)
+        if begun:
+            return begun.pop()
+        start = time.perf_counter()
         name = self._client.next_image(self._settings.strategy, self._settings.seed + number)
         self._asking = time.perf_counter() - start
         if name is None or name not in self._cases:

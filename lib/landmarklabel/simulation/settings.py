@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..errors import ConfigError, listed
 from ..yamlfile import validate
@@ -50,6 +50,7 @@ class Settings(_Part):
         wait_for_training: the reader rests while a training runs, so that no pace plays a part.
         experiment: what a training runs, whole.
         server: further options of ``landmarklabel serve``.
+        replay: folder of another simulation, of which images come in their order, each with the model that it had.
         seed: of the images, and of the reader's hand.
     """
 
@@ -60,6 +61,7 @@ class Settings(_Part):
     wait_for_training: bool = False
     experiment: dict[str, Any] = Field(default_factory=dict)
     server: tuple[str, ...] = ()
+    replay: str = ""
     seed: int = Field(0, ge=0)
 
     @field_validator("train")
@@ -68,6 +70,14 @@ class Settings(_Part):
         if text not in ("auto", "off") and training_counts(text) is None:
             raise ValueError(f"'{text}' is not auto, off, or at: and rising label counts, such as at:10,20,40")
         return text
+
+    @model_validator(mode="after")
+    def _trains_or_replays(self) -> Settings:
+        if self.replay and self.train != "off":
+            raise ValueError(
+                f"a replay takes its models from the other simulation; train is off there, not {self.train}"
+            )
+        return self
 
 
 def training_counts(text: str) -> tuple[int, ...] | None:

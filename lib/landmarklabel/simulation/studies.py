@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from ..io.images import read_radiograph
 from ..io.importing import import_dataset
 from ..io.layouts.common import images_in
 from ..landmarks import Points
+from ..metrics import radial_errors
 from ..radiograph import Geometry
 
 
@@ -54,6 +55,20 @@ def write_unlabelled(dataset: LandmarkDataset, cases: Mapping[str, Case], studie
     """The images alone, as ``landmarklabel import`` would put them; what is there already stays."""
     bare = tuple(replace(case, points=None, segmentation=None) for case in cases.values())
     import_dataset(replace(dataset, cases=bare, suspicious={}), studies)
+
+
+def readers_differ(cases: Iterable[Case], tolerance: float) -> float | None:
+    """The part of the landmarks that two readers of a data set place farther apart than the tolerance; None where it
+    has one reader.
+    """  # fmt: skip
+    apart = []
+    for case in cases:
+        both = [case.extra.get(name) for name in ("senior", "junior")]
+        if both[0] is None or both[1] is None:
+            return None
+        apart.append(radial_errors(both[0], both[1], np.asarray(case.spacing or (1.0, 1.0))))
+    known = np.concatenate(apart)
+    return round(float((known[np.isfinite(known)] > tolerance).mean()), 4)
 
 
 def open_image(case: Case, studies: Path) -> Image:
