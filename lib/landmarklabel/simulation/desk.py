@@ -44,7 +44,7 @@ class ServerDesk:
             answer = self._client.landmarks(self._name, self._params)
         if answer is None and self._settings.prediction != "network":
             answer = self._client.refine(self._name, params=self._params)
-        if answer is not None:
+        if answer is not None and any(each["pixel"] for each in answer["landmarks"]):
             self.version = str(answer["model"].get("version", ""))
             self.source = "network" if self.version else "prior"
         return answer

@@ -147,11 +147,12 @@ class Reader:
         return points
 
     def _next_wrong(self, screen: Screen) -> int | None:
-        """Look at what was not seen as it is now, until something is off."""
+        """Look at what was not seen as it is now, until something is off; what is not on screen is off without a look."""
         errors = self._errors(screen)
         for index in self._in_order(screen, errors):
             if self._needs_look(index, screen, errors[index]):
-                self._act(Act("look", index, float(errors[index])))
+                if np.isfinite(screen.points[index]).all():
+                    self._act(Act("look", index, float(errors[index])))
                 self._seen[index] = screen.points[index]
                 if self._off(errors[index]):
                     return index

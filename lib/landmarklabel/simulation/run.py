@@ -12,7 +12,7 @@ from ..files import atomic_write, storage_errors
 from ..io.cases import LandmarkDataset
 from .journal import JOURNAL, Event, Journal
 from .replay import Replay
-from .serverprocess import policy_option, serving
+from .serverprocess import policies, serving
 from .session import Session
 from .settings import Settings
 from .studies import choose_cases, readers_differ, write_unlabelled
@@ -59,7 +59,7 @@ def simulate(
     journal = Journal(out / JOURNAL, about)
     if journal.of("ended"):
         return journal.events
-    options = [*_experiment(settings, out), *policy_option(settings.train == "auto"), *settings.server]
+    options = [*_experiment(settings, out), *policies(settings), *settings.server]
     write_unlabelled(dataset, cases, studies)
     name = str(Path(protocol).resolve()) if protocol and Path(protocol).suffix else dataset.protocol.name
     with serving(out, studies, name, models, options) as client:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..errors import RemoteError
 from .client import Client
+from .settings import Settings
 
 #: Where its log goes, in the simulation's folder.
 LOG = "server.log"
@@ -52,13 +53,16 @@ def serving(folder: Path, studies: Path, protocol: str, models: Path, options: S
         _end(process)
 
 
-def policy_option(on: bool) -> list[str]:
-    """Whether the server is to train by itself; nothing where it can't, and has to be told when to train."""
+def policies(settings: Settings) -> list[str]:
+    """What the server is to do by itself, as options; nothing of what it can't."""
     from ..cli_serve import serve
 
-    if "auto_train" not in inspect.signature(serve).parameters:
-        return []
-    return ["--auto-train" if on else "--no-auto-train"]
+    wanted = {
+        "auto_train": ["--auto-train" if settings.train == "auto" else "--no-auto-train"],
+        "trust": ["--trust", f"{settings.habits.trust:g}"] if settings.habits.trust else [],
+    }
+    known = inspect.signature(serve).parameters
+    return [part for name, parts in wanted.items() if name in known for part in parts]
 
 
 def _wait_until_it_answers(client: Client, process: subprocess.Popen[bytes], log: Path) -> None:
