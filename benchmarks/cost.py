@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 from common import RESULTS, read, write
 
 from landmarklabel.errors import LandmarkLabelError
-from landmarklabel.files import to_json
 from landmarklabel.io.dataset import read_dataset
 from landmarklabel.simulation.plots import plot_comparison, plot_simulation
 from landmarklabel.simulation.report import comparison, headline, write_report
@@ -62,16 +61,21 @@ def run(arguments: argparse.Namespace) -> None:
 def _simulate(name: str, variant: str, arguments: argparse.Namespace) -> None:
     data, folder = SETS[name], arguments.work / name
     habits = Habits(tolerance=data.tolerance, look_s=arguments.pace[0], click_s=arguments.pace[1])
-    settings = Settings(habits=habits, train=arguments.train, experiment=_experiment(arguments))
+    settings = Settings(
+        habits=habits,
+        train=arguments.train,
+        wait_for_training=arguments.wait_for_training,
+        experiment=_experiment(arguments),
+    )
     if variant in REPLAYED:  # at no pace: nothing trains meanwhile
         still = Habits(tolerance=data.tolerance)
         settings = settings.model_copy(
-            update={"train": "off", "replay": str((folder / "product").resolve()), "habits": still}
+            update={"train": "off", "wait_for_training": False, "habits": still, "replay": str(folder / "product")}
         )
     dataset = read_dataset(f"{name}:{arguments.data / name}")
     dataset = dataset.split(data.split) if data.split else dataset
-    number = min(arguments.images or data.images, data.images)
-    write_report(simulate(as_variant(settings, variant), dataset, folder / variant, number), folder / variant)
+    events = simulate(as_variant(settings, variant), dataset, folder / variant, arguments.images or data.images)
+    write_report(events, folder / variant)
 
 
 def _experiment(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -95,14 +99,17 @@ def _write(name: str, arguments: argparse.Namespace) -> None:
             content = _figures(folder)
             content["settings"]["replay"] = "product" if content["settings"]["replay"] else ""
             found[variant] = content
-    if arguments.images:
-        (arguments.work / f"trial_{name}.json").write_bytes(to_json(found))
-        return
     load = [round(value, 1) for value in os.getloadavg()]
-    command = f"python benchmarks/cost.py run --data DIR --work WORK --train {arguments.train}"
-    command += "".join(f" --set {text}" for text in arguments.set)
     about = {"processors": os.cpu_count(), "load_at_the_end": load, "pace_s": list(arguments.pace)}
-    write(f"cost_{name}", command, {**about, "variants": found})
+    write(f"cost_{name}", _command(name, arguments), {**about, "variants": found})
+
+
+def _command(name: str, arguments: argparse.Namespace) -> str:
+    parts = [f"python benchmarks/cost.py run --data DIR --work WORK --sets {name} --train {arguments.train}"]
+    parts += [f"--images {arguments.images}"] if arguments.images else []
+    parts += ["--wait-for-training"] if arguments.wait_for_training else []
+    parts += [f"--pace {arguments.pace[0]:g} {arguments.pace[1]:g}", *(f"--set {text}" for text in arguments.set)]
+    return " ".join(parts)
 
 
 def table(arguments: argparse.Namespace) -> None:
@@ -110,14 +117,15 @@ def table(arguments: argparse.Namespace) -> None:
         variants = read(f"cost_{name}").get("variants", {})
         if not variants:
             continue
-        unit = variants["product"]["unit"] if "product" in variants else ""
-        print(f"## {data.images} {data.what}, every landmark within {data.tolerance:g} {unit}\n")
+        unit = next(iter(variants.values()))["unit"]
+        number = next(iter(variants.values()))["images"]
+        print(f"## {number} {data.what}, every landmark within {data.tolerance:g} {unit}\n")
         print(comparison(variants, TITLES), "\n")
         folder = arguments.work
         folder.mkdir(parents=True, exist_ok=True)
         if "product" in variants:
             plot_simulation(variants["product"], folder / f"cost_{name}.png", data.what)
-        title = f"Clicks to label {data.images} {data.what}"
+        title = f"Clicks to label {number} {data.what}"
         plot_comparison(variants, TITLES, folder / f"cost_{name}_parts.png", title)
         print(f"{folder / f'cost_{name}.png'}, of {RESULTS / f'cost_{name}.json'}\n")
 
@@ -129,8 +137,9 @@ def main() -> None:
     first.add_argument("--data", type=Path, required=True)
     first.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     first.add_argument("--variants", nargs="+", choices=[*TRAINED, *REPLAYED], default=[*TRAINED, *REPLAYED])
-    first.add_argument("--images", type=int, help="fewer, to try; no result is written then")
+    first.add_argument("--images", type=int, help="how many of each; default: 100")
     first.add_argument("--train", default="auto", help="as of landmarklabel simulate")
+    first.add_argument("--wait-for-training", action="store_true", help="the reader rests while a training runs")
     first.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change what a training runs")
     first.add_argument("--pace", nargs=2, type=float, default=(0.3, 2.0), help="seconds of a look and of a click")
     first.set_defaults(run=run)
@@ -139,6 +148,7 @@ def main() -> None:
     for stage in (first, shown):
         stage.add_argument("--work", type=Path, required=True, help="folder of the simulations")
     arguments = parser.parse_args()
+    arguments.work = arguments.work.resolve()
     try:
         arguments.run(arguments)
     except LandmarkLabelError as problem:

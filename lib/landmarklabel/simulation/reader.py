@@ -147,7 +147,7 @@ class Reader:
         return points
 
     def _next_wrong(self, screen: Screen) -> int | None:
-        """Look at what was not seen as it is now, until something is off; what is not on screen is off without a look."""
+        """Look at what was not seen as it is now, until something is off; what is not on screen needs no look."""
         errors = self._errors(screen)
         for index in self._in_order(screen, errors):
             if self._needs_look(index, screen, errors[index]):
