@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from cost_pictures import cost_pictures
 from dense_pictures import dense_pictures
 from film_strip import film_strip
 from PIL import Image
@@ -85,6 +86,7 @@ def main() -> None:
     dense_pictures(chest, range(UNSEEN, UNSEEN + 2)).save(PICTURES / "denseseg.png", optimize=True)
     for protocol in PROTOCOLS:
         report(protocol).save(PICTURES / f"report_{protocol}.png", optimize=True)
+    list(cost_pictures(PICTURES))
     for path in sorted(PICTURES.iterdir()):
         print(f"{path.name}: {path.stat().st_size // 1024} kB")
 

@@ -22,6 +22,7 @@ from .cli_predict import carry, predict
 from .cli_runs import app as runs
 from .cli_search import search
 from .cli_serve import serve, token
+from .cli_simulate import simulate
 from .errors import ConfigError, LandmarkLabelError
 
 # PyTorch and MONAI take seconds to import: each command imports what it needs when it runs.
@@ -146,6 +147,7 @@ app.command()(predict)
 app.command()(carry)
 app.command()(measure)
 app.command()(search)
+app.command()(simulate)
 app.command()(to_dicom)
 app.command()(from_dicom)
 

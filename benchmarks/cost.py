@@ -1,0 +1,160 @@
+"""What it costs to label a data set from nothing: a simulated reader at the real server, and what each part saves.
+
+    python benchmarks/cost.py run --data DIR --work WORK
+    python benchmarks/cost.py table --work WORK
+
+DIR holds aasce/ and isbi2015/ in their published layouts. ``run`` goes on where it was cut off, and leaves alone what
+is done; ``--sets`` and ``--variants`` choose parts. The product and a few others train; the rest replay the product's
+images and models, so that what differs is their doing alone, and cost minutes each.
+
+What is right: on cephalograms 2 mm, the radius by which the challenge of 2015 ranked its results, and about as much as
+its two readers differ on average. Spines have no spacing; 20 pixels of the original images are about a quarter of a
+vertebra's height there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from common import RESULTS, read, write
+
+from landmarklabel.errors import LandmarkLabelError
+from landmarklabel.io.dataset import read_dataset
+from landmarklabel.simulation.plots import plot_comparison, plot_simulation
+from landmarklabel.simulation.report import comparison, headline, write_report
+from landmarklabel.simulation.run import simulate
+from landmarklabel.simulation.settings import TITLES, Habits, Settings, as_variant
+
+
+class Data(NamedTuple):
+    """What is labelled, and how exactly."""
+
+    images: int
+    tolerance: float
+    split: str | None
+    what: str
+
+
+SETS = {
+    "aasce": Data(100, 20.0, None, "spines"),
+    "isbi2015": Data(100, 2.0, "train", "cephalograms"),
+}
+
+#: Those that train by themselves, and those that replay the product.
+TRAINED = ("product", "prior-only", "train-once", "random-strategy")
+REPLAYED = ("by-hand", "network-only", "posterior-first", "random-order", "oracle-order", "trust")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    for name in arguments.sets:
+        for variant in [each for each in (*TRAINED, *REPLAYED) if each in arguments.variants]:
+            _simulate(name, variant, arguments)
+            print(f"{name}, {variant}: {headline(_figures(arguments.work / name / variant))}", flush=True)
+            _write(name, arguments)
+
+
+def _simulate(name: str, variant: str, arguments: argparse.Namespace) -> None:
+    data, folder = SETS[name], arguments.work / name
+    habits = Habits(tolerance=data.tolerance, look_s=arguments.pace[0], click_s=arguments.pace[1])
+    settings = Settings(
+        habits=habits,
+        train=arguments.train,
+        wait_for_training=arguments.wait_for_training,
+        experiment=_experiment(arguments),
+    )
+    if variant in REPLAYED:  # at no pace: nothing trains meanwhile
+        still = Habits(tolerance=data.tolerance)
+        settings = settings.model_copy(
+            update={"train": "off", "wait_for_training": False, "habits": still, "replay": str(folder / "product")}
+        )
+    dataset = read_dataset(f"{name}:{arguments.data / name}")
+    dataset = dataset.split(data.split) if data.split else dataset
+    events = simulate(as_variant(settings, variant), dataset, folder / variant, arguments.images or data.images)
+    write_report(events, folder / variant)
+
+
+def _experiment(arguments: argparse.Namespace) -> dict[str, Any]:
+    from landmarklabel.cli_options import change
+    from landmarklabel.engine.config import load_experiment
+
+    return load_experiment("farnet_light", dict(map(change, arguments.set))).model_dump(mode="json")
+
+
+def _figures(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "report.json").read_bytes())
+    return content
+
+
+def _write(name: str, arguments: argparse.Namespace) -> None:
+    """Figures of all variants that are done; of an image, a file or a folder nothing is named."""
+    found = {}
+    for variant in (*TRAINED, *REPLAYED):
+        folder = arguments.work / name / variant
+        if (folder / "report.json").is_file():
+            content = _figures(folder)
+            content["settings"]["replay"] = "product" if content["settings"]["replay"] else ""
+            found[variant] = content
+    load = [round(value, 1) for value in os.getloadavg()]
+    about = {"processors": os.cpu_count(), "load_at_the_end": load, "pace_s": list(arguments.pace)}
+    write(f"cost_{name}", _command(name, arguments), {**about, "variants": found})
+
+
+def _command(name: str, arguments: argparse.Namespace) -> str:
+    parts = [f"python benchmarks/cost.py run --data DIR --work WORK --sets {name} --train {arguments.train}"]
+    parts += [f"--images {arguments.images}"] if arguments.images else []
+    parts += ["--wait-for-training"] if arguments.wait_for_training else []
+    parts += [f"--pace {arguments.pace[0]:g} {arguments.pace[1]:g}", *(f"--set {text}" for text in arguments.set)]
+    return " ".join(parts)
+
+
+def table(arguments: argparse.Namespace) -> None:
+    for name, data in SETS.items():
+        variants = read(f"cost_{name}").get("variants", {})
+        if not variants:
+            continue
+        unit = next(iter(variants.values()))["unit"]
+        number = next(iter(variants.values()))["images"]
+        print(f"## {number} {data.what}, every landmark within {data.tolerance:g} {unit}\n")
+        print(comparison(variants, TITLES), "\n")
+        folder = arguments.work
+        folder.mkdir(parents=True, exist_ok=True)
+        if "product" in variants:
+            plot_simulation(variants["product"], folder / f"cost_{name}.png", data.what)
+        title = f"Clicks to label {number} {data.what}"
+        plot_comparison(variants, TITLES, folder / f"cost_{name}_parts.png", title)
+        print(f"{folder / f'cost_{name}.png'}, of {RESULTS / f'cost_{name}.json'}\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    stages = parser.add_subparsers(dest="stage", required=True)
+    first = stages.add_parser("run", help="label each data set, once for each variant")
+    first.add_argument("--data", type=Path, required=True)
+    first.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
+    first.add_argument("--variants", nargs="+", choices=[*TRAINED, *REPLAYED], default=[*TRAINED, *REPLAYED])
+    first.add_argument("--images", type=int, help="how many of each; default: 100")
+    first.add_argument("--train", default="auto", help="as of landmarklabel simulate")
+    first.add_argument("--wait-for-training", action="store_true", help="the reader rests while a training runs")
+    first.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change what a training runs")
+    first.add_argument("--pace", nargs=2, type=float, default=(0.3, 2.0), help="seconds of a look and of a click")
+    first.set_defaults(run=run)
+    shown = stages.add_parser("table", help="print the results as Markdown, and draw them into WORK")
+    shown.set_defaults(run=table)
+    for stage in (first, shown):
+        stage.add_argument("--work", type=Path, required=True, help="folder of the simulations")
+    arguments = parser.parse_args()
+    arguments.work = arguments.work.resolve()
+    try:
+        arguments.run(arguments)
+    except LandmarkLabelError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""A reader who knows where the landmarks of an image are, and puts right whatever is off by more than a tolerance.
+
+The reader looks at one landmark after the other, and clicks the first that is off. The others follow; what has moved is
+looked at again; and so on until everything that is looked at is right. Without a prediction every landmark is placed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..metrics import radial_errors
+from .settings import Habits
+
+Array = NDArray[np.float64]
+
+#: What moves by less than this part of the tolerance is not looked at again, unless that makes it wrong.
+NOTICED = 0.1
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What the reader sees.
+
+    Attributes:
+        points: (K, 2), (x, y) in pixels of the image; NaN where there is nothing.
+        order: indices of landmarks, the first to be looked at first; those that it lacks come last.
+        trusted: (K,), which the tool is sure of.
+    """
+
+    points: Array
+    order: tuple[int, ...]
+    trusted: NDArray[np.bool_]
+
+    def with_point(self, index: int, point: Array) -> Screen:
+        """The same with one landmark elsewhere."""
+        points = self.points.copy()
+        points[index] = point
+        return Screen(points, self.order, self.trusted)
+
+
+class Desk(Protocol):
+    """The tool, of one image."""
+
+    def refine(self, placed: Mapping[int, Array], missing: Collection[int]) -> Screen:
+        """The image after all corrections so far: what was placed, in pixels, and what is not in the image."""
+
+
+@dataclass(frozen=True)
+class Act:
+    """Something that the reader did.
+
+    Attributes:
+        kind: ``look``, ``click``, or ``missing``: a click that takes a landmark away.
+        index: of the landmark.
+        error: of the landmark before it; NaN where there was nothing.
+        wait: seconds until the others had followed.
+    """
+
+    kind: Literal["look", "click", "missing"]
+    index: int
+    error: float
+    wait: float = 0.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An image, read.
+
+    Attributes:
+        points: (K, 2), as they are saved; NaN is missing.
+        placed: (K,), which landmarks the reader's hand placed.
+        acts: what it took, in order.
+    """
+
+    points: Array
+    placed: NDArray[np.bool_]
+    acts: tuple[Act, ...]
+
+    @property
+    def clicks(self) -> int:
+        return sum(act.kind != "look" for act in self.acts)
+
+    @property
+    def looks(self) -> int:
+        return sum(act.kind == "look" for act in self.acts)
+
+
+class Reader:
+    """Reads one image.
+
+    Args:
+        habits: of the reader.
+        truth: (K, 2), in pixels of the image; NaN is not in it.
+        spacing: (sx, sy), by which pixels become the unit of the tolerance.
+        size: (W, H) of the image; no click is beside it.
+        rng: the reader's hand. Which way it slips at each landmark does not depend on the order of clicks.
+        spend: is told of the seconds that looks and clicks take.
+    """
+
+    def __init__(
+        self,
+        habits: Habits,
+        truth: Array,
+        spacing: tuple[float, float],
+        size: tuple[int, int],
+        rng: np.random.Generator,
+        spend: Callable[[float], object] = lambda seconds: None,
+    ) -> None:
+        self._habits, self._truth, self._spacing, self._spend = habits, truth, spacing, spend
+        slips = rng.normal(0, 1, truth.shape) * habits.noise / np.asarray(spacing)
+        self._hand = np.clip(truth + slips, 0, np.asarray(size) - 1.0)
+        self._shuffled = tuple(int(index) for index in rng.permutation(len(truth)))
+        self._seen = np.full(truth.shape, np.nan)
+        self._placed: dict[int, Array] = {}
+        self._missing: list[int] = []
+        self._acts: list[Act] = []
+
+    def read(self, screen: Screen | None, desk: Desk) -> Reading:
+        """Put everything right that is looked at.
+
+        Args:
+            screen: the prediction; None where there is none.
+            desk: what moves the others after a click.
+        """
+        if screen is None:
+            points = self._place_all()
+        else:
+            while (index := self._next_wrong(screen)) is not None:
+                screen = self._correct(index, screen, desk)
+            points = screen.points.copy()
+        placed = np.zeros(len(self._truth), dtype=bool)
+        placed[list(self._placed)] = True
+        return Reading(points, placed, tuple(self._acts))
+
+    def _place_all(self) -> Array:
+        points = np.full(self._truth.shape, np.nan)
+        for index in range(len(points)):
+            self._settle(index)
+            points[index] = self._placed.get(index, np.nan)
+            self._act(Act("missing" if index in self._missing else "click", index, np.nan))
+        return points
+
+    def _next_wrong(self, screen: Screen) -> int | None:
+        """Look at what was not seen as it is now, until something is off; what is not on screen needs no look."""
+        errors = self._errors(screen)
+        for index in self._in_order(screen, errors):
+            if self._needs_look(index, screen, errors[index]):
+                if np.isfinite(screen.points[index]).all():
+                    self._act(Act("look", index, float(errors[index])))
+                self._seen[index] = screen.points[index]
+                if self._off(errors[index]):
+                    return index
+        return None
+
+    def _errors(self, screen: Screen) -> Array:
+        """(K,) how far off each landmark is; infinite where it should be and is not, or is and should not be; NaN where
+        it rightly is not."""
+        errors = radial_errors(screen.points, self._truth, np.asarray(self._spacing))
+        shown, true = (np.isfinite(points).all(axis=1) for points in (screen.points, self._truth))
+        return np.where(shown == true, errors, np.inf)
+
+    def _off(self, error: float) -> bool:
+        return bool(error > self._habits.tolerance)
+
+    def _in_order(self, screen: Screen, errors: Array) -> list[int]:
+        if self._habits.order == "oracle":
+            return [int(index) for index in np.argsort(-np.nan_to_num(errors, nan=-1.0, posinf=np.inf), kind="stable")]
+        order = self._shuffled if self._habits.order == "random" else screen.order
+        return list(dict.fromkeys([*order, *range(len(errors))]))
+
+    def _needs_look(self, index: int, screen: Screen, error: float) -> bool:
+        if index in self._placed or index in self._missing or np.isnan(error):
+            return False
+        if self._habits.trust and screen.trusted[index]:
+            return False
+        moved = np.linalg.norm((screen.points[index] - self._seen[index]) * self._spacing)
+        # What drifts out of tolerance is seen, by however little; so whoever looks at everything lets nothing slip.
+        return bool(not moved <= NOTICED * self._habits.tolerance or self._off(error))
+
+    def _correct(self, index: int, screen: Screen, desk: Desk) -> Screen:
+        error = float(self._errors(screen)[index])
+        kind: Literal["click", "missing"] = self._settle(index)
+        if not self._habits.follow:
+            self._act(Act(kind, index, error))
+            return screen.with_point(index, self._placed.get(index, np.full(2, np.nan)))
+        self._spend(self._habits.click_s)
+        start = time.perf_counter()
+        screen = desk.refine(self._placed, self._missing)
+        self._acts.append(Act(kind, index, error, time.perf_counter() - start))
+        return screen
+
+    def _settle(self, index: int) -> Literal["click", "missing"]:
+        """The reader's word on a landmark: here, or not in this image."""
+        if np.isnan(self._truth[index]).any():
+            self._missing.append(index)
+            return "missing"
+        self._placed[index] = self._hand[index]
+        return "click"
+
+    def _act(self, act: Act) -> None:
+        self._acts.append(act)
+        self._spend(self._habits.look_s if act.kind == "look" else self._habits.click_s)

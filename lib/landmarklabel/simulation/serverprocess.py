@@ -1,0 +1,96 @@
+"""A server of its own for a simulation: ``landmarklabel serve`` in a process that ends with it."""
+
+from __future__ import annotations
+
+import ctypes
+import inspect
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..errors import RemoteError
+from .client import Client
+from .settings import Settings
+
+#: Where its log goes, in the simulation's folder.
+LOG = "server.log"
+
+_START_S, _STOP_S = 300.0, 20.0
+_PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+
+
+@contextmanager
+def serving(folder: Path, studies: Path, protocol: str, models: Path, options: Sequence[str]) -> Iterator[Client]:
+    """A server on a studies folder, while the block lasts.
+
+    Args:
+        folder: of the simulation.
+        protocol: name or file.
+        options: further ones of ``landmarklabel serve``.
+
+    Raises:
+        RemoteError: it does not start; says what it said last.
+    """
+    port = _free_port()
+    command = [sys.executable, "-m", "landmarklabel.cli", "serve", str(studies), "--protocol", protocol]
+    command += ["--models", str(models), "--port", str(port), *options]
+    with (folder / LOG).open("ab") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, start_new_session=True,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        )  # fmt: skip
+    try:
+        client = Client(f"http://127.0.0.1:{port}")
+        _wait_until_it_answers(client, process, folder / LOG)
+        yield client
+    finally:
+        _end(process)
+
+
+def policies(settings: Settings) -> list[str]:
+    """What the server is to do by itself, as options; nothing of what it can't."""
+    from ..cli_serve import serve
+
+    wanted = {
+        "auto_train": ["--auto-train" if settings.train == "auto" else "--no-auto-train"],
+        "trust": ["--trust", f"{settings.habits.trust:g}"] if settings.habits.trust else [],
+    }
+    known = inspect.signature(serve).parameters
+    return [part for name, parts in wanted.items() if name in known for part in parts]
+
+
+def _wait_until_it_answers(client: Client, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + _START_S
+    while not client.alive():
+        if process.poll() is not None or time.monotonic() > end:
+            said = log.read_text(errors="replace").strip().splitlines()[-1:]
+            raise RemoteError(f"the server did not start: {' '.join(said) or 'it said nothing'} (see {log})")
+        time.sleep(0.2)
+
+
+def _end_with_parent() -> None:
+    """Let Linux end this process, the server, when the simulation is killed, which then can't do so itself."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the server and all that it started: trainings are processes of their own."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, sign)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_S)
+            return
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,135 @@
+"""What is simulated: the reader's habits, and what of the tool is used."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ..errors import ConfigError, listed
+from ..yamlfile import validate
+
+#: Label counts at which a server that does not decide for itself is told to train.
+USUAL_COUNTS = (5, 10, 20, 40, 80, 160, 320)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Habits(_Part):
+    """How the reader reads.
+
+    Attributes:
+        tolerance: error up to which a landmark is right, in mm, or in pixels of the image where a spacing is unknown.
+        noise: standard deviation of each coordinate of a click, in the same unit.
+        order: in which landmarks are looked at: the tool's own, the worst first, or any.
+        follow: whether what was not clicked follows; without, a click moves its landmark alone.
+        trust: landmarks that are right with this probability, as the tool says, are not looked at; 0: all are.
+        look_s, click_s: how long a look takes, and a click, in seconds.
+    """
+
+    tolerance: float = Field(gt=0)
+    noise: float = Field(0.0, ge=0)
+    order: Literal["model", "oracle", "random"] = "model"
+    follow: bool = True
+    trust: float = Field(0.0, ge=0, le=1)
+    look_s: float = Field(0.0, ge=0)
+    click_s: float = Field(0.0, ge=0)
+
+
+class Settings(_Part):
+    """One simulation.
+
+    Attributes:
+        habits: of the reader.
+        strategy: by which the server chooses the next image.
+        prediction: what is on screen first: ``landmarks``, the network's, else the shape of labels; ``refine``, both
+            together; ``network``, its landmarks or nothing.
+        train: ``auto``, as the server decides; ``at:10,20``, when there are so many labels; ``off``.
+        wait_for_training: the reader rests while a training runs, so that no pace plays a part.
+        experiment: what a training runs, whole.
+        server: further options of ``landmarklabel serve``.
+        replay: folder of another simulation, of which images come in their order, each with the model that it had.
+        seed: of the images, and of the reader's hand.
+    """
+
+    habits: Habits
+    strategy: str = "mixed"
+    prediction: Literal["landmarks", "refine", "network"] = "landmarks"
+    train: str = "auto"
+    wait_for_training: bool = False
+    experiment: dict[str, Any] = Field(default_factory=dict)
+    server: tuple[str, ...] = ()
+    replay: str = ""
+    seed: int = Field(0, ge=0)
+
+    @field_validator("train")
+    @classmethod
+    def _known(cls, text: str) -> str:
+        if text not in ("auto", "off") and training_counts(text) is None:
+            raise ValueError(f"'{text}' is not auto, off, or at: and rising label counts, such as at:10,20,40")
+        return text
+
+    @model_validator(mode="after")
+    def _trains_or_replays(self) -> Settings:
+        if self.replay and self.train != "off":
+            raise ValueError(
+                f"a replay takes its models from the other simulation; train is off there, not {self.train}"
+            )
+        return self
+
+
+def training_counts(text: str) -> tuple[int, ...] | None:
+    """The label counts of ``at:10,20``; None where it is not of that form."""
+    kind, _, counts = text.partition(":")
+    parts = counts.split(",")
+    if kind != "at" or not all(part.isascii() and part.isdigit() and len(part) < 8 for part in parts):
+        return None
+    numbers = tuple(map(int, parts))
+    return numbers if list(numbers) == sorted(set(numbers)) and numbers[0] > 0 else None
+
+
+#: What each variant of the product leaves out or does otherwise; the product itself changes nothing.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "product": {},
+    "by-hand": {"habits": {"follow": False}},
+    "prior-only": {"train": "off"},
+    "network-only": {"prediction": "network", "habits": {"follow": False}},
+    "train-once": {"train": "at:20"},
+    "random-order": {"habits": {"order": "random"}},
+    "oracle-order": {"habits": {"order": "oracle"}},
+    "random-strategy": {"strategy": "random"},
+    "posterior-first": {"prediction": "refine"},
+    "trust": {"habits": {"trust": 0.95}},
+    "no-trust": {"habits": {"trust": 0.0}},
+}
+
+#: The same in words, for tables and pictures.
+TITLES = {
+    "product": "the product",
+    "by-hand": "clicks move nothing else",
+    "prior-only": "no network: the shape of labels alone",
+    "network-only": "network alone, corrected by hand",
+    "train-once": "one training, at 20 labels",
+    "random-order": "landmarks in random order",
+    "oracle-order": "the worst landmark first (oracle)",
+    "random-strategy": "images in random order",
+    "posterior-first": "network and shape of labels together at first sight",
+    "trust": "no look where the tool is sure",
+    "no-trust": "every landmark is looked at",
+}
+
+
+def as_variant(settings: Settings, name: str) -> Settings:
+    """The same simulation of a variant of the product.
+
+    Raises:
+        ConfigError: there is no such variant.
+    """
+    if name not in VARIANTS:
+        raise ConfigError(f"--variant {name}: there is none of that name; there are {listed(VARIANTS, 20)}")
+    changes = VARIANTS[name]
+    habits = {**settings.habits.model_dump(), **changes.get("habits", {})}
+    content = {**settings.model_dump(), **changes, "habits": habits}
+    return validate(content, Settings, ConfigError, f"--variant {name}")

@@ -1,0 +1,40 @@
+"""What can be simulated, and what is refused with a sentence."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from landmarklabel.errors import ConfigError
+from landmarklabel.simulation.settings import VARIANTS, Habits, Settings, as_variant, training_counts
+
+SETTINGS = Settings(habits=Habits(tolerance=2, noise=0.5, order="random"), train="at:10,20", seed=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("at:10,20", (10, 20)), ("at:5", (5,)), ("at:", None), ("at:20,10", None), ("at:0", None), ("at:5,5", None),
+        ("at:5,", None), ("at:-5", None), ("10,20", None), ("off", None), ("at:1e3", None),
+    ],
+)  # fmt: skip
+def test_label_counts(text: str, counts: tuple[int, ...] | None) -> None:
+    assert training_counts(text) == counts
+
+
+@pytest.mark.parametrize("train", ["at:20,10", "sometimes", ""])
+def test_a_policy_that_there_is_not(train: str) -> None:
+    with pytest.raises(ValidationError, match="is not auto, off, or at: and rising label counts"):
+        Settings(habits=Habits(tolerance=2), train=train)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_changes_what_it_says_and_nothing_else(name: str) -> None:
+    before, after = SETTINGS.model_dump(), as_variant(SETTINGS, name).model_dump()
+    changes = {**VARIANTS[name], "habits": {**before["habits"], **VARIANTS[name].get("habits", {})}}
+    assert after == {**before, **changes}
+
+
+def test_a_variant_that_there_is_not() -> None:
+    with pytest.raises(ConfigError, match="--variant magic: there is none of that name; there are product, by-hand"):
+        as_variant(SETTINGS, "magic")
