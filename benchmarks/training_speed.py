@@ -26,7 +26,6 @@ from loops.written_out import written_out
 from landmarklabel.engine.config import ExperimentConfig, load_experiment
 from landmarklabel.engine.data import fit_input, training_and_validation
 from landmarklabel.io.dataset import read_dataset
-from landmarklabel.resources import resource
 
 METHODS = ("farnet_light", "interactive_light", "denseseg_light")
 OURS, PLAIN = "engine", "straightforward"
@@ -59,7 +58,7 @@ def measure(method: str, contender: str, studies: Path, epochs: int, amp: str, c
 def _config(method: str, epochs: int, amp: str) -> ExperimentConfig:
     """The method at its own settings; validated once, at the end."""
     changes = {"epochs": epochs, "validation.every": epochs, "validation.pictures": 0, "amp": amp}
-    return load_experiment(resource("configs") / "models" / f"{method}.yaml", changes)
+    return load_experiment(method, changes)
 
 
 def beside(ours: list[dict[str, Any]], plain: list[dict[str, Any]]) -> dict[str, Any]:
