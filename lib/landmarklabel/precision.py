@@ -38,8 +38,8 @@ def number_type(precision: Precision, device: torch.device) -> torch.dtype:
         ModelError: the device is not made for it.
     """
     if precision == "auto":
-        return torch.float16 if _made_for("fp16", device) else torch.float32
-    if precision != "fp32" and not _made_for(precision, device):
+        return torch.float16 if made_for("fp16", device) else torch.float32
+    if precision != "fp32" and not made_for(precision, device):
         raise ModelError(
             f"precision {precision} was asked for, but this machine's {device.type} has no instructions for it; "
             "use auto, or fp32"
@@ -47,7 +47,8 @@ def number_type(precision: Precision, device: torch.device) -> torch.dtype:
     return _TYPES[precision]
 
 
-def _made_for(precision: str, device: torch.device) -> bool:
+def made_for(precision: Literal["fp16", "bf16"], device: torch.device) -> bool:
+    """Whether a device has instructions by which 16 bits are faster than 32."""
     if device.type == "cuda":
         # Tensor cores: for fp16 from Volta on, for bf16 from Ampere on.
         return torch.cuda.get_device_capability(device) >= {"fp16": (7, 0), "bf16": (8, 0)}[precision]

@@ -114,8 +114,9 @@ class ExperimentConfig(_Part):
         augmentation: how training images vary.
         epochs: passes over the training images.
         batch_size: images in each step, on each device.
-        amp: mixed precision; ``auto`` uses it on a GPU, ``bf16`` (16-bit floats of the range of 32) on any device:
-            several times as fast on a processor with instructions for it (AMX, AVX-512 BF16), slower on others.
+        amp: mixed precision; ``auto`` uses it on a GPU, and ``bf16`` (16-bit floats of the range of 32) on a processor
+            with instructions for it (AMX, AVX-512 BF16), where steps take half the time; ``bf16`` on any device, slower
+            on other processors; ``off``.
         seed: of weights, order, augmentation and the validation split.
         train_on, validate_on, test_on: splits of the layout; None trains on all that is labelled and holds out
             ``validation.fraction``.

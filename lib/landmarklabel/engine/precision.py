@@ -1,4 +1,4 @@
-"""In how many bits a run computes: mixed precision on a GPU as MONAI does it, or bfloat16 on any device."""
+"""In how many bits a run computes: mixed precision on a GPU as MONAI does it, or bfloat16 where a processor has it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any, Literal
 import torch
 from monai.inferers import SimpleInferer
 from torch import nn
+
+from ..precision import made_for
 
 
 class Precision:
@@ -25,9 +27,10 @@ class Precision:
         self._device = device
         #: Whether MONAI's engines are to cast and to scale the loss.
         self.scaled = amp == "auto" and device.type == "cuda"
-        self._type = torch.bfloat16 if amp == "bf16" else torch.float16 if self.scaled else None
+        short = amp == "bf16" or (amp == "auto" and device.type == "cpu" and made_for("bf16", device))
+        self._type = torch.bfloat16 if short else torch.float16 if self.scaled else None
         #: Runs a network within MONAI's engines; they cast by themselves where they scale.
-        self.inferer: SimpleInferer = _Casting(self) if amp == "bf16" else SimpleInferer()
+        self.inferer: SimpleInferer = _Casting(self) if short else SimpleInferer()
 
     def autocast(self) -> torch.autocast:
         """A context within which networks compute in the run's precision."""

@@ -1,4 +1,4 @@
-"""Binary cross-entropy of heat maps, with a gradient written by hand: it takes a quarter of the time on a processor."""
+"""Cross-entropies of heat maps, with gradients written by hand: they take a fraction of the time on a processor."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def binary_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Te
     Returns:
         (...).
     """
-    mean: torch.Tensor = _CrossEntropy.apply(logits, target)
+    mean: torch.Tensor = _BinaryCrossEntropy.apply(logits, target)
     return mean
 
 
-class _CrossEntropy(torch.autograd.Function):
+class _BinaryCrossEntropy(torch.autograd.Function):
     """log(1 + exp x) - H x, whose derivative is s(x) - H: in few passes over memory."""
 
     @staticmethod
@@ -43,11 +43,31 @@ def spatial_cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.T
 
     Args:
         logits: (..., H, W); the softmax over the pixels of a map is its distribution.
-        target: (..., H, W), of any sum above 0, as far as it lies inside the map.
+        target: (..., H, W), of any sum above 0, as far as it lies inside the map; no gradient reaches it.
 
     Returns:
         (...), in nats.
     """
-    weights = target.flatten(-2)
-    weights = weights / weights.sum(dim=-1, keepdim=True).clamp(min=1e-6)
-    return -(weights * logits.flatten(-2).log_softmax(dim=-1)).sum(dim=-1)
+    each: torch.Tensor = _SpatialCrossEntropy.apply(logits, target)
+    return each
+
+
+class _SpatialCrossEntropy(torch.autograd.Function):
+    """log sum exp x - sum w x, whose derivative is softmax x - w, in the memory format of the logits."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        total = target.sum(dim=(-2, -1), keepdim=True)
+        scale = 1 / total.clamp(min=1e-6)
+        highest = logits.amax(dim=(-2, -1), keepdim=True)
+        exponentials = (logits - highest).exp_()
+        norm = exponentials.sum(dim=(-2, -1), keepdim=True)
+        ctx.save_for_backward(exponentials, total * scale / norm, target, scale)
+        told = (target * logits).sum(dim=(-2, -1), keepdim=True)
+        return (scale * (total * (norm.log() + highest) - told))[..., 0, 0]
+
+    @staticmethod
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, None]:
+        exponentials, share, target, scale = ctx.saved_tensors
+        upstream = upstream[..., None, None]
+        return (exponentials * (upstream * share)).addcmul_(target, -upstream * scale), None

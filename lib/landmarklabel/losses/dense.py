@@ -84,7 +84,8 @@ class DenseLoss(nn.Module):
         """
         points, _, *drawn = targets
         points = to_map(points, self.stride)
-        logits, uv = (part.float() for part in split(outputs[-1]))
+        # In reading order once, not again for each part of the loss.
+        logits, uv = (part.float().contiguous() for part in split(outputs[-1]))
         wanted = self.targets(points, (logits.shape[-1], logits.shape[-2]), drawn[0] if drawn else None)
         config, inside = self.config, wanted.masks & torch.isfinite(wanted.uv).all(dim=2)
         mapping = self.at_landmarks(uv, points)
@@ -178,7 +179,8 @@ class _Pixels:
     def take(self, maps: torch.Tensor, further: int = 0) -> torch.Tensor:
         """Values (P, 2) of maps (B, R, 2, H, W) at these pixels, or so many pixels further in reading order."""
         first = self._at + torch.div(self._at, self._area, rounding_mode="floor") * self._area + further
-        return torch.stack([maps.flatten()[first], maps.flatten()[first + self._area]], dim=1)
+        # One look at both, since the gradient of each look is a whole map.
+        return maps.flatten()[torch.stack([first, first + self._area], dim=1)]
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """Mean over structures of the mean over each structure's pixels, of values (P,)."""

@@ -65,15 +65,21 @@ class HeatmapLoss(nn.Module):
         """
         visible = torch.isfinite(points).all(dim=-1)
         total = outputs[0].new_zeros((), dtype=torch.float32)
-        for maps, stride in zip(outputs, self.strides, strict=True):
-            height, width = maps.shape[-2:]
-            last = maps.is_contiguous(memory_format=torch.channels_last)
-            layout = torch.channels_last if last else torch.contiguous_format
-            target = encode(to_map(points.float(), stride), (width, height), self.config.sigma, layout)
+        target = torch.empty(0)
+        for index, (maps, stride) in enumerate(zip(outputs, self.strides, strict=True)):
+            if index == 0 or stride != self.strides[index - 1]:  # outputs of one stride share it
+                target = self._target(points, maps, stride)
             per_map = self._per_map(maps.float(), target)
             counted = visible & self._inside(target)
             total = total + (per_map * counted).sum() / counted.sum().clamp(min=1)
         return total
+
+    def _target(self, points: torch.Tensor, maps: torch.Tensor, stride: int) -> torch.Tensor:
+        """Gaussians (B, K, H, W) around points in pixels of the input, in the memory format of the maps."""
+        height, width = maps.shape[-2:]
+        last = maps.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if last else torch.contiguous_format
+        return encode(to_map(points.float(), stride), (width, height), self.config.sigma, layout)
 
     def _inside(self, target: torch.Tensor) -> torch.Tensor:
         """Which maps (B, K) have a target: for a distribution, half of the Gaussian at least must lie inside."""

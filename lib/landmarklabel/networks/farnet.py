@@ -6,6 +6,7 @@ feature refinement module at the resolution of the input (FR).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -135,7 +136,7 @@ class Up(nn.Module):
         self.merge = Merge(inputs, lateral, outputs, aggregation)
 
     def forward(self, coarse: torch.Tensor, lateral: torch.Tensor) -> torch.Tensor:
-        return self.merge(_up(coarse), lateral)
+        return self.merge(coarse, lateral, _up)
 
 
 class Down(nn.Module):
@@ -147,7 +148,7 @@ class Down(nn.Module):
         self.merge = Merge(2 * inputs, lateral, outputs, aggregation)
 
     def forward(self, fine: torch.Tensor, lateral: torch.Tensor) -> torch.Tensor:
-        return self.merge(self.halve(fine), lateral)
+        return self.merge(self.halve(fine), lateral, _same)
 
 
 class Merge(nn.Module):
@@ -162,11 +163,22 @@ class Merge(nn.Module):
             self.match, self.match_lateral = nn.Conv2d(inputs, outputs, 1), nn.Conv2d(lateral, outputs, 1)
             self.mix = conv_norm_act(outputs, outputs, 3)
 
-    def forward(self, features: torch.Tensor, lateral: torch.Tensor) -> torch.Tensor:
-        if self.concatenate:
-            return self.mix(torch.cat([features, lateral], dim=1))
-        return self.mix(self.match(features) + self.match_lateral(lateral))
+    def forward(
+        self, features: torch.Tensor, lateral: torch.Tensor, resize: Callable[[torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        """Of features that ``resize`` brings to the size of the lateral ones."""
+        if not self.concatenate:
+            return self.mix(self.match(resize(features)) + self.match_lateral(lateral))
+        # The 1x1 of both joined is the sum of a 1x1 of each, and a 1x1 may come before a resize: a quarter of the work
+        # on the coarser features, and nothing is joined.
+        conv, norm, activation = self.mix
+        own, others = conv.weight.split([features.shape[1], lateral.shape[1]], dim=1)
+        return activation(norm(resize(F.conv2d(features, own)) + F.conv2d(lateral, others)))
 
 
 def _up(features: torch.Tensor) -> torch.Tensor:
     return F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def _same(features: torch.Tensor) -> torch.Tensor:
+    return features
