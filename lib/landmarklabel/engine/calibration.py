@@ -13,6 +13,7 @@ from ..interaction.posterior import PosteriorConfig
 from ..io.dataset import Case
 from ..modelfile import load_model, save_model
 from ..predictor import Predictor
+from .error_calibration import scaling_of
 from .interaction import ClickEvaluation, by_posterior, evaluate_clicks
 
 #: The region that is to hold what it says, and after how many clicks that is measured; for more, the last counts.
@@ -30,11 +31,11 @@ SHARPER = (1, 2, 4, 8)
 
 
 def calibrate(model: Path, cases: Sequence[Case], configured: PosteriorConfig) -> None:
-    """Measure ``sharpness`` and ``spread`` of a model's posterior on images that it has not learned from; write them.
+    """Measure ``sharpness``, ``spread`` and ``measured`` of a model's posterior on images that it has not learned from.
 
-    The sharpness is the one that leaves the least error after 0 to 3 clicks. The reader is shown what the tool would
-    ask for, and places it exactly. Nothing is measured, and the file stays as it is, where there are too few images or
-    the model knows no shape of its labels.
+    They are written to its file. The sharpness is the one that leaves the least error after 0 to 3 clicks. The reader
+    is shown what the tool would ask for, and places it exactly. Nothing is measured, and the file stays as it is, where
+    there are too few images or the model knows no shape of its labels.
 
     Args:
         model: file of the model.
@@ -55,6 +56,8 @@ def calibrate(model: Path, cases: Sequence[Case], configured: PosteriorConfig) -
 
     best, plain = min(map(measured, SHARPER), key=lambda found: float(np.nanmean(found[0].by_clicks)))
     posterior = PosteriorConfig(**{**plain.model_dump(), "spread": spread_of(best.deviations)})
+    scaling = scaling_of(known, by_posterior(predictor, shape, posterior), header.protocol)
+    posterior = posterior.model_copy(update={"measured": scaling})
     config = header.config.model_copy(update={"posterior": posterior})
     save_model(
         model, network, config, header.protocol, header.data, header.metrics, shape, morphology=header.morphology
