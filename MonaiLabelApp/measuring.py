@@ -13,14 +13,10 @@ from landmarklabel.interaction.posterior import Posterior
 from landmarklabel.landmarks import LandmarkSet, Status
 from landmarklabel.measurements.base import Measurement
 from landmarklabel.measurements.measure import measure, require_measurement, surest_first
-from landmarklabel.measurements.uncertainty import JointErrors
+from landmarklabel.measurements.uncertainty import JointErrors, readers_noise
 from landmarklabel.protocol import Protocol
 from landmarklabel.radiograph import SpacingSource
 from memory import SeenImage
-
-# A reader's own spread, of each coordinate, in parts of the protocol's first radius. On cephalograms, two readers
-# differ by 2.15 mm on average.
-_READERS_NOISE = 0.5
 
 
 class Measuring:
@@ -60,7 +56,7 @@ class Measuring:
             known: what they rest on; without it there are no error bars.
         """
         joint = self._joint(landmarks, seen, known) if self._protocol.measurements else None
-        return measure(self._protocol, landmarks.points, _spacing(seen), joint)
+        return measure(self._protocol, landmarks.points, _spacing(seen), joint, height=seen.geometry.size[1])
 
     def order(
         self,
@@ -74,19 +70,16 @@ class Measuring:
         name, joint = request.get("measurement"), self._joint(landmarks, seen, known)
         if name is None or joint is None:
             return list(usual)
-        first = surest_first(self._protocol, landmarks.points, _spacing(seen), joint, name)
+        height = seen.geometry.size[1]
+        first = surest_first(self._protocol, landmarks.points, _spacing(seen), joint, name, height=height)
         return [label for label in first if label in usual] + [label for label in usual if label not in first]
 
     def _joint(self, landmarks: LandmarkSet, seen: SeenImage, known: Belief | None) -> JointErrors | None:
         if known is None:
             return None
         placed = [index for index, status in enumerate(landmarks.status) if status is Status.CORRECTED]
-        return JointErrors.of(known, placed, readers_noise(self._protocol, seen))
-
-
-def readers_noise(protocol: Protocol, seen: SeenImage) -> float:
-    """Standard deviation of a reader's placing, of each coordinate, in pixels of the image."""
-    return _READERS_NOISE * protocol.radii[0] / float(np.mean(seen.spacing))
+        scaling = None if seen.header is None else seen.header.config.posterior.measured
+        return JointErrors.of(known, placed, readers_noise(self._protocol, seen.spacing), scaling)
 
 
 def _spacing(seen: SeenImage) -> tuple[float, float] | None:

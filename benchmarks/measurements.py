@@ -6,8 +6,9 @@
 
 ``cobb``: Cobb angles of the true landmarks against those that come with the images, and why some differ.
 ``predicted``: those of predictions. ``isbi``: the eight measures of ISBI 2015, of the two readers and of predictions.
-Both after 0, 1 and 3 exact clicks on the worst landmark, with the coverage of the stated intervals. MODEL was trained
-on the training part, as benchmarks/interaction.py divides the data. Aggregate figures go to benchmarks/results.
+Both after 0, 1 and 3 exact clicks on the worst landmark, and on those that the tool asks for, with the coverage of the
+stated intervals. MODEL was trained on the training part, as benchmarks/interaction.py divides the data. Aggregate
+figures go to benchmarks/results.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 from clicks.data import Parts, read_parts
 from common import write
 from measured import cephalograms, spines
-from measured.clicked import by_model, figures, look, outside
+from measured.clicked import ORDERS, Tool, figures, look, outside
 
 from landmarklabel.errors import LandmarkLabelError
 from landmarklabel.io.dataset import read_dataset
@@ -42,12 +43,18 @@ def cobb(arguments: argparse.Namespace) -> None:
 
 def predicted(arguments: argparse.Namespace) -> None:
     parts = read_parts(arguments.data)
-    seen = look(parts.test[: arguments.most], by_model(arguments.model, parts), parts, arguments.cache)
-    found = figures(seen, spines.named)
-    angles = spines.predicted(seen, parts.training.protocol)
-    _finish("predicted", arguments, {**_data(arguments, parts, len(seen)), "angles": angles, "measurements": found})
-    for clicks, row in angles.items():
-        print(f"{clicks}: SMAPE {row['smape']} %, mean differences {row['mean_absolute_difference']} degrees")
+    tool, cases = Tool.load(arguments.model, parts), parts.test[: arguments.most]
+    seen = {order: look(cases, tool, order) for order in ORDERS}
+    found = figures(seen["worst"], spines.named)
+    orders = {order: spines.predicted(each, parts.training.protocol) for order, each in seen.items()}
+    content = {"angles": orders.pop("worst"), "measurements": found, "angles_by_order": orders}
+    content["coverage_by_order"] = {order: figures(seen[order], spines.named) for order in orders}
+    _finish("predicted", arguments, {**_data(arguments, parts, len(seen["worst"])), **content})
+    for order, angles in {"worst": content["angles"], **orders}.items():
+        for clicks, row in angles.items():
+            print(
+                f"{order}, {clicks}: SMAPE {row['smape']} %, mean differences {row['mean_absolute_difference']} degrees"
+            )
     _show(found)
 
 
@@ -56,10 +63,12 @@ def isbi(arguments: argparse.Namespace) -> None:
     protocol = parts.training.protocol
     unseen = tuple(case for case in parts.test if case.id not in parts.leaked)[: arguments.most]
     readers = cephalograms.readers(unseen, protocol)
-    seen = look(unseen, by_model(arguments.model, parts), parts, arguments.cache)
+    tool = Tool.load(arguments.model, parts)
+    seen, asked = look(unseen, tool), look(unseen, tool, "asked")
     names = cephalograms.eight(protocol)
-    found = figures(seen, lambda name: name if name in names else "")
-    _finish("isbi", arguments, {**_data(arguments, parts, len(seen)), "readers": readers, "measurements": found})
+    found, also = (figures(each, lambda name: name if name in names else "") for each in (seen, asked))
+    content = {"readers": readers, "measurements": found, "coverage_by_order": {"asked": also}}
+    _finish("isbi", arguments, {**_data(arguments, parts, len(seen)), **content})
     for name, row in readers.items():
         print(
             f"{name:6s} readers differ by {row['mean_absolute_difference']} {row['unit']}, same class "
@@ -104,7 +113,6 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--data", required=True, help="aasce:DIR, or isbi2015:DIR for isbi")
         if stage is not cobb:
             one.add_argument("--model", type=Path, required=True)
-            one.add_argument("--cache", type=Path, help="folder of what the model says of each image, filled if empty")
             one.add_argument("--most", type=int, help="of the test images, to try; no result is written then")
         one.set_defaults(run=stage)
     return parser

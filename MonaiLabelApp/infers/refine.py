@@ -17,8 +17,9 @@ from landmarklabel.interaction.hypotheses import renamings
 from landmarklabel.interaction.posterior import Posterior, PosteriorConfig
 from landmarklabel.interaction.refinement import Refinement, refine
 from landmarklabel.interaction.shape_prior import ShapePrior
+from landmarklabel.measurements.uncertainty import readers_noise
 from landmarklabel.protocol import Protocol
-from measuring import Measuring, readers_noise
+from measuring import Measuring
 from memory import ImageMemory, SeenImage
 from models import PublishedModel
 from sessions import SessionImages
@@ -133,7 +134,9 @@ class RefineTask(InferTask):
             asked.placed,
             asked.missing,
             tolerance=radius,
-            noise=readers_noise(self._protocol, seen),  # the others follow what was placed no more closely than that
+            noise=readers_noise(
+                self._protocol, seen.spacing
+            ),  # the others follow what was placed no more closely than that
             unknown=None if evidence is not None else ~shape.known,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,17 @@ from numpy.typing import NDArray
 
 from landmarklabel.engine.data import learn_shape
 from landmarklabel.engine.interaction import Refiners, by_posterior
+from landmarklabel.interaction.belief import Belief
+from landmarklabel.interaction.error_scaling import ErrorScaling
+from landmarklabel.interaction.refinement import by_gain
 from landmarklabel.io.cases import Case
 from landmarklabel.measurements.base import Measurement
-from landmarklabel.measurements.measure import measure
+from landmarklabel.measurements.measure import measure, surest_first
 from landmarklabel.measurements.uncertainty import JointErrors
 from landmarklabel.metrics import radial_errors
 from landmarklabel.modelfile import read_header
 from landmarklabel.predictor import Predictor
+from landmarklabel.protocol import Protocol
 
 Array = NDArray[np.float64]
 
@@ -46,58 +51,90 @@ class Seen:
     true: tuple[Measurement, ...]
 
 
-def by_model(model: Path, parts: Parts) -> Refiners:
-    """The default refiner over a model: its maps, and the shape of the labels that it was trained on."""
-    predictor = Predictor.load(model, protocol=parts.training.protocol)
-    shape = learn_shape(parts.training.cases)
-    assert shape is not None
-    return by_posterior(predictor, shape, read_header(model).config.posterior)
+@dataclass(frozen=True)
+class Tool:
+    """The default refiner over a model: its maps, and the shape of the labels that it was trained on.
 
-
-def look(cases: Sequence[Case], refiners: Refiners, parts: Parts, cache: Path | None = None) -> list[Seen]:
-    """Every image after each number of :data:`CLICKS`: exact clicks, the worst landmark first.
-
-    Args:
-        cache: folder of what is believed of each image, which is read if it is there; None: nothing is kept.
+    Attributes:
+        refiners: what answers a reader.
+        scaling: how its errors become those of measurements.
+        protocol: of the landmarks.
     """
-    return [seen for case in cases for seen in _seen(case, refiners, parts, cache)]
+
+    refiners: Refiners
+    scaling: ErrorScaling | None
+    protocol: Protocol
+
+    @classmethod
+    def load(cls, model: Path, parts: Parts) -> Tool:
+        predictor = Predictor.load(model, protocol=parts.training.protocol)
+        shape, config = learn_shape(parts.training.cases), read_header(model).config.posterior
+        assert shape is not None
+        return cls(by_posterior(predictor, shape, config), config.measured, parts.training.protocol)
 
 
-def _seen(case: Case, refiners: Refiners, parts: Parts, cache: Path | None) -> Iterator[Seen]:
-    protocol, truth = parts.training.protocol, np.asarray(case.points, dtype=np.float64)
-    true = measure(protocol, truth, case.spacing)
-    file = None if cache is None else cache / f"{case.id}.npz"
-    if file is not None and file.exists():
-        with np.load(file) as content:
-            believed = dict(content)
-    else:
-        believed = _believed(case, refiners)
-    if file is not None and not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(file, **believed)  # type: ignore[arg-type]
-    for clicks in CLICKS:
-        points, factor, own, placed = (believed[f"{key}_{clicks}"] for key in ("points", "factor", "own", "placed"))
-        said = measure(protocol, points, case.spacing, JointErrors(factor, own, placed))
-        yield Seen(case, clicks, points, said, true)
+@dataclass(frozen=True)
+class State:
+    """What is known after some clicks: by it a reader decides what to place next.
+
+    Attributes:
+        tool: that answers.
+        known: what it believes.
+        points: (K, 2), those that were placed where they are.
+        joint: their errors.
+        size: (W, H) of the image.
+    """
+
+    tool: Tool
+    known: Belief
+    points: Array
+    joint: JointErrors
+    size: tuple[int, int]
 
 
-def _believed(case: Case, refiners: Refiners) -> dict[str, Any]:
-    """Points and their errors after each number of clicks."""
+def _worst(state: State, errors: Array) -> int:
+    """An oracle's choice."""
+    return int(np.nanargmax(np.where(state.joint.placed, -1.0, errors)))
+
+
+def _asked(state: State, errors: Array) -> int:
+    """What the tool asks for by itself."""
+    return next(int(index) for index in by_gain(state.known) if not state.joint.placed[index])
+
+
+def _for_cobb(state: State, errors: Array) -> int:
+    """What the tool asks for so that the main thoracic curve is measured surer."""
+    protocol = state.tool.protocol
+    first = surest_first(protocol, state.points, None, state.joint, "cobb_mt", height=state.size[1])
+    return protocol.index(first[0]) if first else _asked(state, errors)
+
+
+#: What is placed next.
+ORDERS: Mapping[str, Callable[[State, Array], int]] = MappingProxyType(
+    {"worst": _worst, "asked": _asked, "for cobb_mt": _for_cobb}
+)
+
+
+def look(cases: Sequence[Case], tool: Tool, order: str = "worst") -> list[Seen]:
+    """Every image after each number of :data:`CLICKS`, exact ones, in one of the :data:`ORDERS`."""
+    return [seen for case in cases for seen in _seen(case, tool, ORDERS[order])]
+
+
+def _seen(case: Case, tool: Tool, order: Callable[[State, Array], int]) -> Iterator[Seen]:
     radiograph, truth = case.radiograph(), np.asarray(case.points, dtype=np.float64)
-    refiner = refiners(radiograph)
-    placed = np.empty(0, dtype=np.intp)
-    believed: dict[str, Any] = {}
-    for click in range(max(CLICKS) + 1):
+    height = radiograph.size[1]
+    true = measure(tool.protocol, truth, case.spacing, height=height)
+    refiner, placed = tool.refiners(radiograph), np.empty(0, dtype=np.intp)
+    for clicks in range(max(CLICKS) + 1):
         known = refiner.given(placed, truth[placed])
         points = known.mean.copy()
         points[placed] = truth[placed]
-        joint = JointErrors.of(known, placed)
-        found = {"points": points, "factor": joint.factor, "own": joint.own, "placed": joint.placed}
-        believed |= {f"{key}_{click}": value for key, value in found.items()}
-        errors = radial_errors(points, truth, radiograph.spacing)
-        errors[placed] = -1
-        placed = np.append(placed, int(np.nanargmax(errors)))
-    return believed
+        joint = JointErrors.of(known, placed, scaling=tool.scaling)
+        if clicks in CLICKS:
+            said = measure(tool.protocol, points, case.spacing, joint, height=height)
+            yield Seen(case, clicks, points, said, true)
+        state = State(tool, known, points, joint, radiograph.size)
+        placed = np.append(placed, order(state, radial_errors(points, truth, radiograph.spacing)))
 
 
 def figures(seen: Sequence[Seen], named: Callable[[str], str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ..interaction.posterior import PosteriorConfig
 from ..io.dataset import Case
 from ..modelfile import load_model, save_model
 from ..predictor import Predictor
+from .error_calibration import scaling_of
 from .interaction import ClickEvaluation, by_posterior, evaluate_clicks
 
 #: The region that is to hold what it says, and after how many clicks that is measured; for more, the last counts.
@@ -34,12 +35,12 @@ DOUBLINGS = 3
 
 
 def calibrate(model: Path, cases: Sequence[Case], configured: PosteriorConfig) -> None:
-    """Measure ``sharpness`` and ``spread`` of a model's posterior on images that it has not learned from; write them.
+    """Measure ``sharpness``, ``spread`` and ``measured`` of a model's posterior on images that it has not learned from.
 
-    The sharpness is the one that leaves the least error after 0 to 3 clicks, among doublings or halvings of the
-    configured one. The reader is shown what the tool would ask for, and places it exactly. Of less than five images
-    only the sharpness is taken; nothing is measured, and the file stays as it is, of a single one, or where the model
-    knows no shape of its labels.
+    They are written to its file. The sharpness is the one that leaves the least error after 0 to 3 clicks, among
+    doublings or halvings of the configured one. The reader is shown what the tool would ask for, and places it exactly.
+    Of less than five images only the sharpness is taken; nothing is measured, and the file stays as it is, of a single
+    one, or where the model knows no shape of its labels.
 
     Args:
         model: file of the model.
@@ -59,8 +60,11 @@ def calibrate(model: Path, cases: Sequence[Case], configured: PosteriorConfig) -
         return evaluate_clicks(known, by_posterior(predictor, shape, config), CLICKS, "model"), config
 
     best, plain = by_doublings(measured, lambda found: float(np.nanmean(found[0].by_clicks)))
-    spread = spread_of(best.deviations) if len(known) >= _FEWEST_FOR_SPREAD else (1.0,)
-    posterior = PosteriorConfig(**{**plain.model_dump(), "spread": spread})
+    posterior = plain
+    if len(known) >= _FEWEST_FOR_SPREAD:
+        posterior = PosteriorConfig(**{**plain.model_dump(), "spread": spread_of(best.deviations)})
+        scaling = scaling_of(known, by_posterior(predictor, shape, posterior), header.protocol)
+        posterior = posterior.model_copy(update={"measured": scaling})
     config = header.config.model_copy(update={"posterior": posterior})
     save_model(
         model, network, config, header.protocol, header.data, header.metrics, shape, morphology=header.morphology

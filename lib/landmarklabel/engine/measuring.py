@@ -17,16 +17,13 @@ from ..landmarks import LandmarkSet, Status
 from ..markups import read_markups
 from ..measurements.base import Measurement
 from ..measurements.measure import measure
-from ..measurements.uncertainty import JointErrors
+from ..measurements.uncertainty import JointErrors, readers_noise
 from ..protocol import Protocol
 from ..radiograph import Radiograph
 
 if TYPE_CHECKING:  # takes seconds to import, and labels need no network
     from ..interaction.refiners import Refiner
     from ..predictor import Predictor
-
-#: A reader's own spread, of each coordinate, in parts of the protocol's first radius.
-READERS_NOISE = 0.5
 
 Item = TypeVar("Item")
 
@@ -71,7 +68,9 @@ def measure_labels(labels: Sequence[LabelFile], protocol: Protocol, predictor: P
             )
         radiograph = read_radiograph(image)
         landmarks = _of_model(read_markups(file.label, protocol, radiograph.geometry), file.info)
-        joint = None if predictor is None else _errors(_refiner(predictor, radiograph), radiograph, landmarks)
+        joint = None
+        if predictor is not None:
+            joint = _errors(predictor, _refiner(predictor, radiograph), radiograph, landmarks)
         return _measured(file.name, radiograph, landmarks, joint, file.info)
 
     return _each(((file.name, file) for file in labels), one)
@@ -90,7 +89,7 @@ def measure_images(images: Mapping[str, Path], protocol: Protocol, predictor: Pr
         radiograph = read_radiograph(path)
         refiner = _refiner(predictor, radiograph)
         landmarks = replace(predictor.predict().landmarks, protocol=protocol)
-        return _measured(name, radiograph, landmarks, _errors(refiner, radiograph, landmarks), {})
+        return _measured(name, radiograph, landmarks, _errors(predictor, refiner, radiograph, landmarks), {})
 
     return _each(((item[0], item) for item in images.items()), one)
 
@@ -113,7 +112,7 @@ def _measured(
     label: Mapping[str, Any],
 ) -> Measured:
     spacing = radiograph.spacing if radiograph.spacing_known else None
-    found = measure(landmarks.protocol, landmarks.points, spacing, joint)
+    found = measure(landmarks.protocol, landmarks.points, spacing, joint, height=radiograph.size[1])
     return Measured(name, radiograph, landmarks, found, label)
 
 
@@ -126,13 +125,13 @@ def _refiner(predictor: Predictor, radiograph: Radiograph) -> Refiner:
     return refiners(radiograph)
 
 
-def _errors(refiner: Refiner, radiograph: Radiograph, landmarks: LandmarkSet) -> JointErrors:
+def _errors(predictor: Predictor, refiner: Refiner, radiograph: Radiograph, landmarks: LandmarkSet) -> JointErrors:
     """What is left of error where landmarks are believed by maps, shape, and what a person placed or confirmed."""
     of_status = {status: _indices(landmarks, status) for status in Status}
     by_hand = np.concatenate([of_status[Status.CORRECTED], of_status[Status.CONFIRMED]])
-    noise = READERS_NOISE * landmarks.protocol.radii[0] / float(np.mean(radiograph.spacing))
+    noise = readers_noise(landmarks.protocol, radiograph.spacing)
     belief = refiner.given(by_hand, landmarks.points[by_hand], noise, of_status[Status.MISSING])
-    return JointErrors.of(belief, by_hand, noise)
+    return JointErrors.of(belief, by_hand, noise, predictor.config.posterior.measured)
 
 
 def _indices(landmarks: LandmarkSet, status: Status) -> NDArray[np.intp]:

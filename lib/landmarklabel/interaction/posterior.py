@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from .belief import Belief
+from .error_scaling import ErrorScaling
 from .evidence import MapEvidence
 from .hypotheses import weighed
 from .lowrank import LowRankGaussian
@@ -39,6 +40,7 @@ class PosteriorConfig(BaseModel):
             say it once for each landmark, and err together.
         spread: by what stated variances are multiplied after 0, 1, 2, ... clicks, the last for more; measured on
             validation images after a training, so that a stated region holds what it says.
+        measured: how errors become those of measurements, by the same images; None: that was not looked at.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -50,6 +52,7 @@ class PosteriorConfig(BaseModel):
     rounds: int = Field(5, ge=1)
     trust: float = Field(0.03, gt=0, le=1)
     spread: tuple[float, ...] = Field((1.0,), min_length=1)
+    measured: ErrorScaling | None = None
 
     @property
     def is_measured(self) -> bool:

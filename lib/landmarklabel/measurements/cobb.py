@@ -19,9 +19,9 @@ three: proximal thoracic, main thoracic, thoracolumbar/lumbar, named from top to
   named by its apex: proximal thoracic to T5, main thoracic to T11, below that thoracolumbar/lumbar (Lenke et al.,
   Journal of Bone and Joint Surgery 83-A, 2001; the disc between T11 and T12 counts with T12).
 
-**Where the image is not known.** Points alone don't say where the image's half is. The challenge's rule is followed by
-level then: a major curve whose end vertebrae are on average T11 or below is the lumbar one, which decides 471 of the
-481 as the image does.
+**Where the image is not known** the challenge's rule is followed by level, since points alone don't say where the
+image's half is: a major curve whose end vertebrae are on average T11 or below is the lumbar one, which decides 471 of
+the 481 as the image does.
 """
 
 from __future__ import annotations
@@ -253,10 +253,12 @@ class Cobb:
     Attributes:
         kind: its name.
         end_plates: which of the two.
+        half: y of the middle of the image, in the unit of the points; None where it is not known.
     """
 
     kind: str
     end_plates: bool
+    half: float | None = None
 
     def parts(self, protocol: Protocol, structures: tuple[str, ...]) -> tuple[Part, ...]:
         """The three curves, from top to bottom."""
@@ -276,12 +278,12 @@ class Cobb:
 
     def evaluate(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Array:
         """(S, 3) degrees of points (S, K, 2)."""
-        return find_curves(self._spines(points, protocol, structures), self.end_plates).angles
+        return self._curves(self._spines(points, protocol, structures)).angles
 
     def notes(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[str, ...]:
         """The end vertebrae, apex and side of each curve."""
         spine = self._spines(points[None], protocol, structures)
-        names, found = vertebrae_of(protocol, structures, self.kind), find_curves(spine, self.end_plates)
+        names, found = vertebrae_of(protocol, structures, self.kind), self._curves(spine)
         return tuple(self._note(spine, found, curve, names) for curve in range(3))
 
     def construction(
@@ -289,7 +291,7 @@ class Cobb:
     ) -> tuple[tuple[Line, ...], ...]:
         """The lines of the two end vertebrae of each curve, to as much again on either side."""
         spine = self._spines(points[None], protocol, structures)
-        found, corners = find_curves(spine, self.end_plates), spine.corners[:, :, 0]
+        found, corners = self._curves(spine), spine.corners[:, :, 0]
         upper, lower = corners[:, :2], corners[:, :1:-1]  # left and right end of each end plate
         if not self.end_plates:
             upper = lower = (upper + lower) / 2
@@ -300,6 +302,10 @@ class Cobb:
 
     def _spines(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Spines:
         return spines_of(points, protocol, structures, self.kind)
+
+    def _curves(self, spines: Spines) -> Curves:
+        half = None if self.half is None else np.full(spines.corners.shape[2], self.half)
+        return find_curves(spines, self.end_plates, half)
 
     def _note(self, spine: Spines, found: Curves, curve: int, names: tuple[str, ...]) -> str:
         if not found.angles[0, curve] > 0:

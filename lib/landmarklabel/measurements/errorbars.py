@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from .base import Part
 from .plan import Plan
 from .uncertainty import SAMPLES, JointErrors, reductions
+
+if TYPE_CHECKING:
+    from ..interaction.error_scaling import ErrorScaling
 
 Array = NDArray[np.float64]
 
@@ -61,6 +65,9 @@ class ErrorBars:
         parts = [part for part, _ in plan]
         rising = np.sort(values, axis=0)  # NaN last
         count = np.isfinite(values).sum(axis=0)
+        if joint.scaling is not None:
+            factors = _factors(plan, joint.scaling, int(joint.placed.sum()))
+            rising = _scaled(rising, count, value[0], factors)
         often = count >= _OFTEN * SAMPLES
         intervals = np.stack([_interval(rising, count, parts, share) for share in INTERVALS])
         told = reductions(values, errors, joint)
@@ -68,7 +75,7 @@ class ErrorBars:
         return cls(
             value[0],
             count / SAMPLES,
-            np.where(often, _deviation(values, count), np.nan),
+            np.where(often, _deviation(rising, count), np.nan),
             np.where(often, intervals, np.nan),
             tuple(
                 _probabilities(part, rising[:n, i], in_mm) for i, (part, n) in enumerate(zip(parts, count, strict=True))
@@ -84,6 +91,42 @@ def _around(points: Array, errors: Array) -> Array:
     return np.asarray(sets.transpose(2, 0, 1))
 
 
+def _factors(plan: Plan, scaling: ErrorScaling, clicks: int) -> Array:
+    """(2, P), by what inner and outer errors of values are multiplied; NaN where values are counted in steps."""
+    steps = (np.nan, np.nan)
+    return np.array([steps if _in_steps(part) else scaling.of(each.name, clicks) for part, each in plan]).T
+
+
+def _scaled(rising: Array, count: NDArray[np.intp], value: Array, factors: Array) -> Array:
+    """Rising values (S, P) whose errors are multiplied and lie about ``value`` (P,); they rise still.
+
+    A largest angle is larger in most samples than in the landmarks themselves, since it is picked among noisy ones.
+    The landmarks are no such sample of the truth, but smoother than it; so that where the middle of the samples lies
+    says as little as their width, before it has been measured.
+
+    Args:
+        factors: (2, P), of errors up to the 68 % interval, and from the 95 % interval on; NaN leaves values as they
+            are. Where no value is negative, none becomes so.
+    """
+    low95, low68, middle, high68, high95 = (_at(rising, count, each) for each in (0.025, 0.16, 0.5, 0.84, 0.975))
+    off = rising - middle
+    near, far = np.where(off > 0, high68 - middle, middle - low68), np.where(off > 0, high95 - middle, middle - low95)
+    outward = np.clip((np.abs(off) - near) / np.maximum(far - near, 1e-12), 0, 1)
+    scaled = value + off * (factors[0] + (factors[1] - factors[0]) * outward)
+    scaled = np.maximum.accumulate(np.maximum(scaled, np.where(rising[0] >= 0, 0.0, -np.inf)), axis=0)
+    return np.where(np.isfinite(factors[0]), scaled, rising)
+
+
+def _at(rising: Array, count: NDArray[np.intp], quantile: float) -> Array:
+    """(P,), of the first ``count`` (P,) of rising values (S, P)."""
+    place = np.rint(quantile * np.maximum(count - 1, 0)).astype(np.intp)
+    return np.asarray(np.take_along_axis(rising, place[None], axis=0)[0])
+
+
+def _in_steps(part: Part) -> bool:
+    return part.unit in ("stage", "grade")
+
+
 def _deviation(values: Array, count: NDArray[np.intp]) -> Array:
     """(P,), standard deviations of the values (S, P) that are defined, ``count`` (P,) of them."""
     there = np.isfinite(values)
@@ -93,7 +136,7 @@ def _deviation(values: Array, count: NDArray[np.intp]) -> Array:
 
 def _interval(rising: Array, count: NDArray[np.intp], parts: Sequence[Part], share: float) -> Array:
     """(2, P), low and high of the middle ``share`` of the first ``count`` (P,) of rising values (S, P)."""
-    whole = np.array([part.unit in ("stage", "grade") for part in parts])
+    whole = np.array([_in_steps(part) for part in parts])
     ends = []
     for quantile in ((1 - share) / 2, (1 + share) / 2):
         place = quantile * np.maximum(count - 1, 0)

@@ -31,6 +31,7 @@ def measure(
     joint: JointErrors | None = None,
     magnification: float | None = None,
     seed: int = 0,
+    height: float | None = None,
 ) -> tuple[Measurement, ...]:
     """Every measurement of a protocol.
 
@@ -42,12 +43,13 @@ def measure(
         magnification: by how much the image is larger than the anatomy, if the spacing is that of the detector. Where a
             DICOM file gives it, the image was read with the spacing of the anatomy, and this is not needed.
         seed: of the samples behind the intervals: the same for the same answer.
+        height: of the image, in pixels, by whose half Cobb angles are told apart; None: by the level of the vertebrae.
 
     Raises:
         LabelError: points that are not (K, 2), or a spacing or magnification that is not positive.
     """
     scale, in_mm = _scale(spacing, magnification), spacing is not None
-    plan, at = plan_of(protocol), _checked(points, protocol) * scale
+    plan, at = plan_of(protocol, _half(height, scale)), _checked(points, protocol) * scale
     errors = None if joint is None else joint.scaled(scale)
     bars = None if errors is None else ErrorBars.of(plan, at, errors, in_mm, seed)
     sure = None if errors is None else errors.within(protocol.radii[0]) >= LOW_CONFIDENCE
@@ -77,6 +79,7 @@ def surest_first(
     joint: JointErrors,
     name: str,
     seed: int = 0,
+    height: float | None = None,
 ) -> tuple[str, ...]:
     """Labels of landmarks, first the one whose correction makes one measurement surer the most.
 
@@ -88,7 +91,8 @@ def surest_first(
     Raises:
         LabelError: the protocol has no such measurement.
     """
-    plan, scale = plan_of(protocol), _scale(spacing, None)
+    scale = _scale(spacing, None)
+    plan = plan_of(protocol, _half(height, scale))
     require_measurement(protocol, name)
     index = [part.name for part, _ in plan].index(name)
     bars = ErrorBars.of(plan, _checked(points, protocol) * scale, joint.scaled(scale), spacing is not None, seed)
@@ -129,6 +133,11 @@ def _scale(spacing: tuple[float, float] | None, magnification: float | None) -> 
     if magnification is not None and not 0 < magnification < np.inf:
         raise LabelError(f"magnification must be a positive number, got {magnification}")
     return scale if spacing is None or magnification is None else scale / magnification
+
+
+def _half(height: float | None, scale: Array) -> float | None:
+    """y of the middle of an image of so many pixels, in the unit of the measurements."""
+    return None if height is None else height / 2 * float(scale[1])
 
 
 def _reason(part: Part, note: str, protocol: Protocol, at: Array) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ..protocol import Protocol
 from .base import Line, Part
-from .composed import COMPOSED
+from .cobb import Cobb
+from .composed import COMPOSED, Composed
 from .definition import MeasurementDefinition, parts_of
 
 Array = NDArray[np.float64]
@@ -24,10 +25,12 @@ class Plan:
     Attributes:
         protocol: of the landmarks.
         parts: for each definition the values that it gives; P in all.
+        half: y of the middle of the image, in the unit of the points; None where it is not known.
     """
 
     protocol: Protocol
     parts: tuple[tuple[Part, ...], ...]
+    half: float | None = None
 
     def __iter__(self) -> Iterator[tuple[Part, MeasurementDefinition]]:
         """The P parts in order, with their definitions."""
@@ -55,7 +58,7 @@ class Plan:
 
     def _values(self, definition: MeasurementDefinition, points: Array, known: dict[str, Array]) -> list[Array]:
         if definition.composed is not None:
-            composed = COMPOSED[definition.composed]
+            composed = self._composed(definition.composed)
             return list(composed.evaluate(points, self.protocol, definition.structures).T)
         if definition.kind is not None:
             return [definition.kind.value(lambda label: points[:, self._index[label]])]
@@ -68,7 +71,7 @@ class Plan:
             if definition.composed is None:
                 found += [""] * len(parts)
             else:
-                found += COMPOSED[definition.composed].notes(points, self.protocol, definition.structures)
+                found += self._composed(definition.composed).notes(points, self.protocol, definition.structures)
         return found
 
     def lines(self, points: Array) -> list[tuple[Line, ...]]:
@@ -84,13 +87,18 @@ class Plan:
         self, definition: MeasurementDefinition, points: Array, known: dict[str, tuple[Line, ...]]
     ) -> list[tuple[Line, ...]]:
         if definition.composed is not None:
-            return list(COMPOSED[definition.composed].construction(points, self.protocol, definition.structures))
+            composed = self._composed(definition.composed)
+            return list(composed.construction(points, self.protocol, definition.structures))
         if definition.kind is not None:
             return [definition.kind.lines(lambda label: points[self._index[label]])]
         return [tuple(dict.fromkeys(line for name, _ in definition.terms for line in known[name]))]
 
+    def _composed(self, name: str) -> Composed:
+        composed = COMPOSED[name]
+        return replace(composed, half=self.half) if isinstance(composed, Cobb) else composed
+
 
 @lru_cache(maxsize=16)
-def plan_of(protocol: Protocol) -> Plan:
-    """What is measured on the landmarks of a protocol."""
-    return Plan(protocol, parts_of(protocol))
+def plan_of(protocol: Protocol, half: float | None = None) -> Plan:
+    """What is measured on the landmarks of a protocol, in an image whose middle lies at y = ``half``."""
+    return Plan(protocol, parts_of(protocol), half)
