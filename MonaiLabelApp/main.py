@@ -122,7 +122,7 @@ class LandmarkApp(MONAILabelApp):
     def _work_in_the_background(self) -> None:
         background = Background(self._clicks, [self._batch, self._knowledge])
         # To begin a training costs nothing that clicks would wait for.
-        self._deciding = Background(Clicks(), [self._policy])
+        self._deciding = Background(Clicks(), [self._policy], lowered=False)
         add_routes(
             history_routes(lambda request: caller_of(request).name),
             annotating_routes(self._next_images),

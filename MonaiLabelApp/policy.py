@@ -146,10 +146,9 @@ class TrainingPolicy:
         if not self._options.on:
             return {"state": "off", "next_at": None, "labels": self._labels(), "reason": _OFF}
         with self._lock:
-            self._note_end()
             labels, next_at = self._labels(), self._next_at()
             said = {"next_at": next_at, "labels": labels}
-            if self._task is not None:
+            if self._task is not None and _goes_on(self._task):
                 began = f"training on {self._last.labels} final labels since {self._task['start_ts']}"
                 return {"state": "running", **said, "reason": began}
             if self._anything_runs():
@@ -159,7 +158,8 @@ class TrainingPolicy:
     def _next_at(self) -> int:
         run = self._runs().get(TRAINER, {})
         trained = run.get("labels", 0) if run.get("state") == "done" else 0
-        return self._options.next_at(max(self._last.used, trained, self._known()))
+        ended = self._task is not None and not _goes_on(self._task)
+        return self._options.next_at(max(self._last.labels if ended else self._last.used, trained, self._known()))
 
     def _why_not_yet(self, labels: int, next_at: int) -> str:
         there = f"{labels} final label{'' if labels == 1 else 's'}"
@@ -170,7 +170,7 @@ class TrainingPolicy:
 
     def _anything_runs(self) -> bool:
         """Whether anything trains or waits to, asked for here or in another process."""
-        here = any(task["status"] in ("SUBMITTED", "RUNNING") for task in tasks("train"))
+        here = any(map(_goes_on, tasks("train")))
         return here or any(run.get("state") == "running" for run in self._runs().values())
 
     def _begin(self, labels: int) -> None:
@@ -187,9 +187,9 @@ class TrainingPolicy:
 
     def _note_end(self) -> None:
         """Note that the run of before has ended: done, failed, or stopped by somebody."""
-        if self._task is not None and self._task["status"] not in ("SUBMITTED", "RUNNING"):
-            self._task = None
+        if self._task is not None and not _goes_on(self._task):
             self._note(_Last(self._last.labels, self._last.attempts, ended=True))
+            self._task = None
 
     def _note(self, last: _Last) -> None:
         with storage_errors(self._file, "the state of the training policy"):
@@ -198,16 +198,24 @@ class TrainingPolicy:
         self._last = last
 
 
-def known_to(model: PublishedModel, images: Iterable[str], studies: Path) -> int:
-    """How many images of a studies folder are of patients that a model has seen; none without a model.
+def _goes_on(task: Mapping[str, Any]) -> bool:
+    """Whether a task of MONAI Label runs, or waits to."""
+    return task["status"] in ("SUBMITTED", "RUNNING")
 
-    Only of patients that ``patients.json`` or the ids of images name: none is known of those that DICOM files do.
+
+def known_to(model: PublishedModel, images: Iterable[str], studies: Path) -> int:
+    """How many images of a studies folder a model has seen, at most; none without a model.
+
+    By their patients, as far as ``patients.json`` or the ids of images name them: none is known of those that DICOM
+    files do. And no more than it has seen in all: of a patient there may be new ones.
     """
     try:
-        seen, patients = set(model.predictor()[1].data.get("seen", ())), read_patients(studies)
+        data, patients = model.predictor()[1].data, read_patients(studies)
     except (ModelError, DataError):
         return 0
-    return sum(patient_hash(patients.get(image, image)) in seen for image in images)
+    seen = set(data.get("seen", ()))
+    there = sum(patient_hash(patients.get(image, image)) in seen for image in images)
+    return min(there, data.get("training_images", 0) + data.get("validation_images", 0))
 
 
 def _read(file: Path) -> _Last:

@@ -148,7 +148,7 @@ class NetworkTrainTask(TrainTask):
         end_with_parent()
         give_way(self._place.threads)
         out = self._place.runs / f"{self.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        starter = str(request.get("started_by") or "person")
+        starter = "policy" if request.get("started_by") == "policy" else "person"
         with self._progress.run(out.name, trainer=self.name, started_by=starter) as progress:
             config = self._config_of(request)
             start_from = self._start_from(request, config)
