@@ -26,7 +26,7 @@ from models import PublishedModel
 logger = logging.getLogger(__name__)
 
 #: The names of the settings.
-SETTINGS = ("auto_train", "auto_train_first", "auto_train_growth", "auto_train_seconds")
+SETTINGS = ("auto_train", "auto_train_first", "auto_train_growth", "auto_train_steps", "auto_train_seconds")
 
 #: What a run of the policy says of who started it.
 POLICY = "policy"
@@ -34,8 +34,8 @@ POLICY = "policy"
 #: The train task that is run, which makes the model of ``landmarks``, by which ``refine`` answers as well.
 TRAINER = "farnet"
 
-# However many labels there are, a run takes at most so many seconds.
-_LONGEST_S = 900.0
+# Of a run, beside those that any number of labels needs.
+_STEPS_PER_LABEL = 10
 
 # A server that ends before its run begins the run anew; but not for ever, if it is the run that ends it.
 _ATTEMPTS = 2
@@ -51,13 +51,15 @@ class PolicyOptions:
         on: whether it does.
         first: how many final labels there are to be for the first run.
         growth: by what factor they are to have grown since the last one for the next.
-        seconds: of training for each label there is; fifteen minutes in all at most.
+        steps: of the optimiser in a run, and ten more for each label.
+        seconds: that they may take; a run that has had them ends early.
     """
 
     on: bool = False
     first: int = 10
     growth: float = 1.5
-    seconds: float = 6.0
+    steps: int = 600
+    seconds: float = 900.0
 
     @classmethod
     def of(cls, conf: Mapping[str, str]) -> PolicyOptions:
@@ -69,19 +71,17 @@ class PolicyOptions:
         on = conf.get("auto_train", "no")
         if on not in ("yes", "no"):
             raise ConfigError(f"--conf auto_train {on}: expected yes or no")
-        first = _number(conf, "auto_train_first", cls.first, 2)
-        if first != int(first):
-            raise ConfigError(f"--conf auto_train_first {first:g}: expected a whole number of labels")
+        first, steps = (_whole(conf, f"auto_train_{name}", getattr(cls, name), 2) for name in ("first", "steps"))
         growth = _number(conf, "auto_train_growth", cls.growth, 1)
-        return cls(on == "yes", int(first), growth, _number(conf, "auto_train_seconds", cls.seconds, 0.01))
+        return cls(on == "yes", first, growth, steps, _number(conf, "auto_train_seconds", cls.seconds, 1))
 
     def next_at(self, used: int) -> int:
         """How many labels there are to be for the next run, after one on ``used`` of them; 0 for none."""
         return max(self.first, used + 1, math.ceil(round(used * self.growth, 6))) if used else self.first
 
-    def budget(self, labels: int) -> float:
-        """Seconds of training on so many labels."""
-        return min(self.seconds * labels, _LONGEST_S)
+    def effort(self, labels: int) -> dict[str, float]:
+        """How long a run on so many labels is, as a train task takes it."""
+        return {"steps": self.steps + _STEPS_PER_LABEL * labels, "seconds": self.seconds}
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class TrainingPolicy:
     def _begin(self, labels: int) -> None:
         again = not self._last.ended and labels == self._last.labels
         self._note(_Last(labels, self._last.attempts + 1 if again else 1, ended=False))
-        request = {"model": TRAINER, "seconds": self._options.budget(labels), "started_by": POLICY}
+        request = {"model": TRAINER, **self._options.effort(labels), "started_by": POLICY}
         task, problem = AsyncTask.run("train", request=request)
         if task is None:  # somebody was faster
             self._note(_Last(self._last.labels, 0, ended=False))
@@ -225,6 +225,13 @@ def _read(file: Path) -> _Last:
     except (OSError, ValueError, TypeError):
         return _Last()
     return last if isinstance(last.labels, int) and isinstance(last.attempts, int) else _Last()
+
+
+def _whole(conf: Mapping[str, str], name: str, default: int, least: int) -> int:
+    number = _number(conf, name, default, least)
+    if number != int(number):
+        raise ConfigError(f"--conf {name} {number:g}: expected a whole number")
+    return int(number)
 
 
 def _number(conf: Mapping[str, str], name: str, default: float, least: float) -> float:

@@ -26,7 +26,7 @@ def test_alike_to_all_sides_it_is_the_noncentral_chi_square(deviation: float, of
 
 @pytest.mark.parametrize("seed", range(3))
 def test_of_any_covariance_it_is_what_a_million_draws_say(seed: int) -> None:
-    """Student's t of 4 degrees of freedom, of which as much lies in the region of 90 % as of the normal distribution."""
+    """Of t with 4 degrees of freedom, too, of which the region of 90 % holds as much as of the normal distribution."""
     rng = np.random.default_rng(seed)
     root, mean, tolerance = rng.normal(size=(2, 2)), rng.normal(size=2), rng.uniform(0.5, 4)
     normal = rng.normal(size=(1_000_000, 2)) @ root.T

@@ -33,7 +33,8 @@ def test_runs_come_ever_more_rarely_and_take_ever_longer() -> None:
     while counts[-1] < 150:
         counts.append(options.next_at(counts[-1]))
     assert counts == [10, 15, 23, 35, 53, 80, 120, 180]
-    assert [options.budget(count) for count in (10, 35, 1000)] == [60, 210, 900]
+    assert [options.effort(count)["steps"] for count in (10, 35, 1000)] == [700, 950, 10600]
+    assert PolicyOptions.of({"auto_train_seconds": "60"}).effort(10)["seconds"] == 60
 
 
 def test_a_run_follows_only_more_labels() -> None:
@@ -47,9 +48,9 @@ def test_a_run_follows_only_more_labels() -> None:
     [
         ({"auto_train": "true"}, "auto_train true: expected yes or no"),
         ({"auto_train_first": "1"}, "auto_train_first 1: expected a number of 2 or more"),
-        ({"auto_train_first": "2.5"}, "auto_train_first 2.5: expected a whole number of labels"),
+        ({"auto_train_first": "2.5"}, "auto_train_first 2.5: expected a whole number"),
         ({"auto_train_growth": "0.9"}, "auto_train_growth 0.9: expected a number of 1 or more"),
-        ({"auto_train_seconds": "nan"}, "auto_train_seconds nan: expected a number of 0.01 or more"),
+        ({"auto_train_seconds": "nan"}, "auto_train_seconds nan: expected a number of 1 or more"),
     ],
 )
 def test_settings_that_are_not_right_are_said(conf: dict[str, str], sentence: str) -> None:
@@ -114,7 +115,7 @@ def label(server: Server, *seeds: int) -> None:
 @pytest.mark.slow
 def test_a_server_trains_by_itself(tmp_path: Path, triangle: Protocol) -> None:
     """Not while a person's run goes; then on all there is; once more after it was killed, and on what came since."""
-    conf = {"auto_train": "yes", "auto_train_first": "8", "auto_train_seconds": "0.5"}
+    conf = {"auto_train": "yes", "auto_train_first": "8", "auto_train_steps": "2"}
     server = prepare(tmp_path / "s", triangle, images=16, labelled=7, **conf)
 
     def state() -> dict:
