@@ -58,7 +58,7 @@ from memory import ImageMemory
 from models import PublishedModel
 from places import DerivedPlaces
 from policy import SETTINGS as POLICY_SETTINGS
-from policy import PolicyOptions, TrainingPolicy, known_to
+from policy import PolicyOptions, TrainingPolicy, known_to, training_routes
 from routing import add_routes, start_background
 from runs import run_routes
 from session_folder import SessionFolder
@@ -128,6 +128,7 @@ class LandmarkApp(MONAILabelApp):
             annotating_routes(self._next_images),
             batch_routes(self._batch, background.wake),
             run_routes(self._models_folder, self.protocol.name, background.wake),
+            training_routes(self._policy, self._trainers),
         )
         start_background(background, self._deciding)
 

@@ -9,11 +9,14 @@ import json
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from fastapi import APIRouter
+from monailabel.endpoints.train import run_model
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
 
@@ -139,6 +142,17 @@ class TrainingPolicy:
                 self._begin(labels)
         return False
 
+    def give_way(self) -> None:
+        """Stop the run that goes on, if it is the policy's own: somebody wants another. It is begun anew after that."""
+        with self._lock:
+            if self._task is None or not _goes_on(self._task):
+                return
+            while self._task["status"] == "SUBMITTED":  # it has no process yet that could be stopped
+                time.sleep(0.01)
+            AsyncTask.stop("train")
+            self._note(_Last(self._last.labels, 0, ended=False))
+            self._task = None
+
     def state(self) -> dict[str, Any]:
         """``state``: ``off``, ``waiting`` or ``running``; ``next_at``: how many final labels there are to be for the
         next run, None if there will be none; ``labels``: how many count now; ``reason``: a sentence.
@@ -196,6 +210,29 @@ class TrainingPolicy:
             self._file.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(self._file, json.dumps(asdict(last)).encode(), "the state of the training policy")
         self._last = last
+
+
+def training_routes(policy: TrainingPolicy, trainers: Collection[str]) -> APIRouter:
+    """MONAI Label's route to train, for which the policy's own run gives way.
+
+    Args:
+        policy: of the server.
+        trainers: names of the train tasks.
+    """
+    router = APIRouter(prefix="/train", tags=["Train"])
+
+    @router.post("/{model}", summary="Run Training Task for specific model")
+    def train(
+        model: str,
+        params: dict[str, Any] | None = None,
+        run_sync: bool | None = False,
+        enqueue: bool | None = False,
+    ) -> Any:
+        if model in trainers and not run_sync:  # what is refused in any case stops nothing
+            policy.give_way()
+        return run_model(model, params, run_sync, enqueue)
+
+    return router
 
 
 def _goes_on(task: Mapping[str, Any]) -> bool:

@@ -114,7 +114,7 @@ def label(server: Server, *seeds: int) -> None:
 
 @pytest.mark.slow
 def test_a_server_trains_by_itself(tmp_path: Path, triangle: Protocol) -> None:
-    """Not while a person's run goes; then on all there is; once more after it was killed, and on what came since."""
+    """Not while a person's run goes, for which it gives way; on what came since, and anew after it was killed."""
     conf = {"auto_train": "yes", "auto_train_first": "8", "auto_train_steps": "2"}
     server = prepare(tmp_path / "s", triangle, images=16, labelled=7, **conf)
 
@@ -130,7 +130,6 @@ def test_a_server_trains_by_itself(tmp_path: Path, triangle: Protocol) -> None:
         assert state()["reason"] == "a training that somebody asked for is running"
         assert server("DELETE", "/train/").ok
         server.wait_for(lambda: state()["state"] == "running", 60)
-        assert server("POST", "/train/farnet", json={}).status_code == 429
         server.wait_for(lambda: state()["state"] == "waiting", 120)
         assert (state()["labels"], state()["next_at"]) == (8, 12)
         newest, asked_for = server.get("/runs/")
@@ -146,5 +145,12 @@ def test_a_server_trains_by_itself(tmp_path: Path, triangle: Protocol) -> None:
         server.wait_for(lambda: state()["state"] == "running", 60)
         assert state()["reason"].startswith("training on 12 final labels since")
         assert state()["next_at"] == 18
+
+        server.wait_for(lambda: server.get("/info/")["train_stats"]["farnet"]["state"] == "running", 60)
+        assert server("POST", "/train/nothing", json={}).status_code == 404
+        assert state()["state"] == "running"
+        assert server("POST", "/train/farnet", json={"epochs": 5000}).ok
+        assert state()["reason"] == "a training that somebody asked for is running"
+        assert next(run["state"] for run in server.get("/runs/") if run["started_by"] == "policy") == "stopped"
     finally:
         server.stop()
