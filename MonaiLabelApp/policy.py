@@ -21,7 +21,7 @@ from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
 
 from landmarklabel.engine.data import patient_hash
-from landmarklabel.errors import ConfigError, DataError, ModelError
+from landmarklabel.errors import ConfigError, DataError, ModelError, NotFoundError, listed
 from landmarklabel.files import atomic_write, storage_errors
 from landmarklabel.io.layouts.studies import read_patients
 from models import PublishedModel
@@ -228,7 +228,9 @@ def training_routes(policy: TrainingPolicy, trainers: Collection[str]) -> APIRou
         run_sync: bool | None = False,
         enqueue: bool | None = False,
     ) -> Any:
-        if model in trainers and not run_sync:  # what is refused in any case stops nothing
+        if model not in trainers:
+            raise NotFoundError(f"there is no train task '{model[:80]}'; there are {listed(trainers)}")
+        if not run_sync:  # which is refused, and stops nothing
             policy.give_way()
         return run_model(model, params, run_sync, enqueue)
 
