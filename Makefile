@@ -24,7 +24,7 @@ WORK := .serve/$(PROTOCOL)
 .PHONY: serve test test-fast test-slicer soak lint bench docs sample-data sample-models install clean
 
 serve: $(VENV)/.ready | $(WORK)
-	$(VENV)/bin/landmarklabel serve $(WORK)/studies --protocol $(PROTOCOL) --models $(WORK)/models --host $(HOST) --port $(PORT)
+	$(VENV)/bin/landmarklabel serve $(WORK)/studies --protocol $(PROTOCOL) --models $(WORK)/models --host $(HOST) --port $(PORT) --no-auto-train
 
 # A copy to work on, of the samples and their model: labels that are put and models that are trained stay in it.
 $(WORK):

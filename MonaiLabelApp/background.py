@@ -76,10 +76,11 @@ class Background:
     Args:
         clicks: which go first.
         tasks: the more urgent first.
+        lowered: whether they yield to others. Threads and processes that they start would, too.
     """
 
-    def __init__(self, clicks: Clicks, tasks: Sequence[Task]) -> None:
-        self._clicks, self._tasks = clicks, tuple(tasks)
+    def __init__(self, clicks: Clicks, tasks: Sequence[Task], lowered: bool = True) -> None:
+        self._clicks, self._tasks, self._lowered = clicks, tuple(tasks), lowered
         self._called, self._ended = threading.Event(), threading.Event()
         self._resting: dict[int, float] = {}
         self._thread = threading.Thread(target=self._work, daemon=True, name="background")
@@ -100,7 +101,8 @@ class Background:
         self._called.set()
 
     def _work(self) -> None:
-        lower_this_thread()
+        if self._lowered:
+            lower_this_thread()
         while not self._ended.is_set():
             self._wait_for_clicks()
             self._called.clear()

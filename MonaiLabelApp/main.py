@@ -61,7 +61,7 @@ from memory import ImageMemory
 from models import PublishedModel
 from places import DerivedPlaces
 from policy import SETTINGS as POLICY_SETTINGS
-from policy import PolicyOptions, TrainingPolicy, known_to
+from policy import PolicyOptions, TrainingPolicy, known_to, training_routes
 from routing import add_routes, start_background
 from runs import run_routes
 from session_folder import SessionFolder
@@ -124,12 +124,13 @@ class LandmarkApp(MONAILabelApp):
     def _work_in_the_background(self) -> None:
         background = Background(self._clicks, [self._batch, self._knowledge])
         # To begin a training costs nothing that clicks would wait for.
-        self._deciding = Background(Clicks(), [self._policy])
+        self._deciding = Background(Clicks(), [self._policy], lowered=False)
         add_routes(
             history_routes(lambda request: caller_of(request).name),
             annotating_routes(self._next_images),
             batch_routes(self._batch, background.wake),
             run_routes(self._models_folder, self.protocol.name, background.wake),
+            training_routes(self._policy, self._trainers),
         )
         start_background(background, self._deciding)
 

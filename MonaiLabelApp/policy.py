@@ -9,16 +9,19 @@ import json
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from fastapi import APIRouter
+from monailabel.endpoints.train import run_model
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
 
 from landmarklabel.engine.data import patient_hash
-from landmarklabel.errors import ConfigError, DataError, ModelError
+from landmarklabel.errors import ConfigError, DataError, ModelError, NotFoundError, listed
 from landmarklabel.files import atomic_write, storage_errors
 from landmarklabel.io.layouts.studies import read_patients
 from models import PublishedModel
@@ -26,7 +29,7 @@ from models import PublishedModel
 logger = logging.getLogger(__name__)
 
 #: The names of the settings.
-SETTINGS = ("auto_train", "auto_train_first", "auto_train_growth", "auto_train_seconds")
+SETTINGS = ("auto_train", "auto_train_first", "auto_train_growth", "auto_train_steps", "auto_train_seconds")
 
 #: What a run of the policy says of who started it.
 POLICY = "policy"
@@ -34,8 +37,8 @@ POLICY = "policy"
 #: The train task that is run, which makes the model of ``landmarks``, by which ``refine`` answers as well.
 TRAINER = "farnet"
 
-# However many labels there are, a run takes at most so many seconds.
-_LONGEST_S = 900.0
+# Of a run, beside those that any number of labels needs.
+_STEPS_PER_LABEL = 10
 
 # A server that ends before its run begins the run anew; but not for ever, if it is the run that ends it.
 _ATTEMPTS = 2
@@ -51,13 +54,15 @@ class PolicyOptions:
         on: whether it does.
         first: how many final labels there are to be for the first run.
         growth: by what factor they are to have grown since the last one for the next.
-        seconds: of training for each label there is; fifteen minutes in all at most.
+        steps: of the optimiser in a run, and ten more for each label.
+        seconds: that they may take; a run that has had them ends early.
     """
 
     on: bool = False
     first: int = 10
     growth: float = 1.5
-    seconds: float = 6.0
+    steps: int = 600
+    seconds: float = 900.0
 
     @classmethod
     def of(cls, conf: Mapping[str, str]) -> PolicyOptions:
@@ -69,19 +74,17 @@ class PolicyOptions:
         on = conf.get("auto_train", "no")
         if on not in ("yes", "no"):
             raise ConfigError(f"--conf auto_train {on}: expected yes or no")
-        first = _number(conf, "auto_train_first", cls.first, 2)
-        if first != int(first):
-            raise ConfigError(f"--conf auto_train_first {first:g}: expected a whole number of labels")
+        first, steps = (_whole(conf, f"auto_train_{name}", getattr(cls, name), 2) for name in ("first", "steps"))
         growth = _number(conf, "auto_train_growth", cls.growth, 1)
-        return cls(on == "yes", int(first), growth, _number(conf, "auto_train_seconds", cls.seconds, 0.01))
+        return cls(on == "yes", first, growth, steps, _number(conf, "auto_train_seconds", cls.seconds, 1))
 
     def next_at(self, used: int) -> int:
         """How many labels there are to be for the next run, after one on ``used`` of them; 0 for none."""
         return max(self.first, used + 1, math.ceil(round(used * self.growth, 6))) if used else self.first
 
-    def budget(self, labels: int) -> float:
-        """Seconds of training on so many labels."""
-        return min(self.seconds * labels, _LONGEST_S)
+    def effort(self, labels: int) -> dict[str, float]:
+        """How long a run on so many labels is, as a train task takes it."""
+        return {"steps": self.steps + _STEPS_PER_LABEL * labels, "seconds": self.seconds}
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,17 @@ class TrainingPolicy:
                 self._begin(labels)
         return False
 
+    def give_way(self) -> None:
+        """Stop the run that goes on, if it is the policy's own: somebody wants another. It is begun anew after that."""
+        with self._lock:
+            if self._task is None or not _goes_on(self._task):
+                return
+            while self._task["status"] == "SUBMITTED":  # it has no process yet that could be stopped
+                time.sleep(0.01)
+            AsyncTask.stop("train")
+            self._note(_Last(self._last.labels, 0, ended=False))
+            self._task = None
+
     def state(self) -> dict[str, Any]:
         """``state``: ``off``, ``waiting`` or ``running``; ``next_at``: how many final labels there are to be for the
         next run, None if there will be none; ``labels``: how many count now; ``reason``: a sentence.
@@ -146,10 +160,9 @@ class TrainingPolicy:
         if not self._options.on:
             return {"state": "off", "next_at": None, "labels": self._labels(), "reason": _OFF}
         with self._lock:
-            self._note_end()
             labels, next_at = self._labels(), self._next_at()
             said = {"next_at": next_at, "labels": labels}
-            if self._task is not None:
+            if self._task is not None and _goes_on(self._task):
                 began = f"training on {self._last.labels} final labels since {self._task['start_ts']}"
                 return {"state": "running", **said, "reason": began}
             if self._anything_runs():
@@ -159,7 +172,8 @@ class TrainingPolicy:
     def _next_at(self) -> int:
         run = self._runs().get(TRAINER, {})
         trained = run.get("labels", 0) if run.get("state") == "done" else 0
-        return self._options.next_at(max(self._last.used, trained, self._known()))
+        ended = self._task is not None and not _goes_on(self._task)
+        return self._options.next_at(max(self._last.labels if ended else self._last.used, trained, self._known()))
 
     def _why_not_yet(self, labels: int, next_at: int) -> str:
         there = f"{labels} final label{'' if labels == 1 else 's'}"
@@ -170,13 +184,13 @@ class TrainingPolicy:
 
     def _anything_runs(self) -> bool:
         """Whether anything trains or waits to, asked for here or in another process."""
-        here = any(task["status"] in ("SUBMITTED", "RUNNING") for task in tasks("train"))
+        here = any(map(_goes_on, tasks("train")))
         return here or any(run.get("state") == "running" for run in self._runs().values())
 
     def _begin(self, labels: int) -> None:
         again = not self._last.ended and labels == self._last.labels
         self._note(_Last(labels, self._last.attempts + 1 if again else 1, ended=False))
-        request = {"model": TRAINER, "seconds": self._options.budget(labels), "started_by": POLICY}
+        request = {"model": TRAINER, **self._options.effort(labels), "started_by": POLICY}
         task, problem = AsyncTask.run("train", request=request)
         if task is None:  # somebody was faster
             self._note(_Last(self._last.labels, 0, ended=False))
@@ -187,9 +201,9 @@ class TrainingPolicy:
 
     def _note_end(self) -> None:
         """Note that the run of before has ended: done, failed, or stopped by somebody."""
-        if self._task is not None and self._task["status"] not in ("SUBMITTED", "RUNNING"):
-            self._task = None
+        if self._task is not None and not _goes_on(self._task):
             self._note(_Last(self._last.labels, self._last.attempts, ended=True))
+            self._task = None
 
     def _note(self, last: _Last) -> None:
         with storage_errors(self._file, "the state of the training policy"):
@@ -198,16 +212,49 @@ class TrainingPolicy:
         self._last = last
 
 
-def known_to(model: PublishedModel, images: Iterable[str], studies: Path) -> int:
-    """How many images of a studies folder are of patients that a model has seen; none without a model.
+def training_routes(policy: TrainingPolicy, trainers: Collection[str]) -> APIRouter:
+    """MONAI Label's route to train, for which the policy's own run gives way.
 
-    Only of patients that ``patients.json`` or the ids of images name: none is known of those that DICOM files do.
+    Args:
+        policy: of the server.
+        trainers: names of the train tasks.
+    """
+    router = APIRouter(prefix="/train", tags=["Train"])
+
+    @router.post("/{model}", summary="Run Training Task for specific model")
+    def train(
+        model: str,
+        params: dict[str, Any] | None = None,
+        run_sync: bool | None = False,
+        enqueue: bool | None = False,
+    ) -> Any:
+        if model not in trainers:
+            raise NotFoundError(f"there is no train task '{model[:80]}'; there are {listed(trainers)}")
+        if not run_sync:  # which is refused, and stops nothing
+            policy.give_way()
+        return run_model(model, params, run_sync, enqueue)
+
+    return router
+
+
+def _goes_on(task: Mapping[str, Any]) -> bool:
+    """Whether a task of MONAI Label runs, or waits to."""
+    return task["status"] in ("SUBMITTED", "RUNNING")
+
+
+def known_to(model: PublishedModel, images: Iterable[str], studies: Path) -> int:
+    """How many images of a studies folder a model has seen, at most; none without a model.
+
+    By their patients, as far as ``patients.json`` or the ids of images name them: none is known of those that DICOM
+    files do. And no more than it has seen in all: of a patient there may be new ones.
     """
     try:
-        seen, patients = set(model.predictor()[1].data.get("seen", ())), read_patients(studies)
+        data, patients = model.predictor()[1].data, read_patients(studies)
     except (ModelError, DataError):
         return 0
-    return sum(patient_hash(patients.get(image, image)) in seen for image in images)
+    seen = set(data.get("seen", ()))
+    there = sum(patient_hash(patients.get(image, image)) in seen for image in images)
+    return min(there, data.get("training_images", 0) + data.get("validation_images", 0))
 
 
 def _read(file: Path) -> _Last:
@@ -217,6 +264,13 @@ def _read(file: Path) -> _Last:
     except (OSError, ValueError, TypeError):
         return _Last()
     return last if isinstance(last.labels, int) and isinstance(last.attempts, int) else _Last()
+
+
+def _whole(conf: Mapping[str, str], name: str, default: int, least: int) -> int:
+    number = _number(conf, name, default, least)
+    if number != int(number):
+        raise ConfigError(f"--conf {name} {number:g}: expected a whole number")
+    return int(number)
 
 
 def _number(conf: Mapping[str, str], name: str, default: float, least: float) -> float:

@@ -1,6 +1,6 @@
 """How often landmarks that the tool calls trusted are wrong: by how sure it is asked to be, before and after clicks.
 
-    python benchmarks/trust.py --data aasce:DIR --model MODEL [--again]
+    python benchmarks/trust.py --data aasce:DIR --model MODEL
 
 MODEL was trained on the part that benchmarks/interaction.py trains on; the test part is measured. A simulated reader
 places what the tool asks for, with his own noise. Figures are added to benchmarks/results/trust.json.
@@ -19,18 +19,20 @@ import torch
 from clicks.data import Parts, read_parts
 from common import read, write
 from numpy.typing import NDArray
+from scipy.stats import chi2, f
 
 from landmarklabel.engine.interaction import Refiners, by_posterior
 from landmarklabel.interaction.refinement import by_gain
-from landmarklabel.interaction.trust import probability_within
+from landmarklabel.interaction.trust import TAILS, probability_within
 from landmarklabel.io.dataset import Case
-from landmarklabel.metrics import radial_errors
+from landmarklabel.metrics import mahalanobis, radial_errors
 from landmarklabel.predictor import Predictor
 
 Array = NDArray[np.float64]
 
 LEVELS = (0.8, 0.9, 0.95, 0.99)
 CLICKS = (0, 1, 3)
+QUANTILES = (0.5, 0.8, 0.9, 0.95, 0.99)
 
 #: In the unit of each data set: mm, or pixels of the original images.
 TOLERANCES = {"isbi2015": (2.0, 4.0), "aasce": (20.0, 40.0)}
@@ -44,11 +46,13 @@ class Stated:
         clicks: (N,), after how many.
         probability: (N, T), of each tolerance.
         error: (N,).
+        deviation: (N,), Mahalanobis distance of the truth.
     """
 
     clicks: NDArray[np.intp]
     probability: Array
     error: Array
+    deviation: Array
 
 
 def stated(cases: Sequence[Case], refiners: Refiners, tolerances: Sequence[float], noise: float) -> Stated:
@@ -70,7 +74,9 @@ def _of_image(
         free = np.setdiff1d(np.flatnonzero(np.isfinite(truth).all(axis=1)), placed)
         if click in CLICKS:
             sure = np.stack([probability_within(known, known.mean, t / pixel) for t in tolerances], axis=1)[free]
-            said.append((np.full(free.size, click), sure, radial_errors(known.mean, truth, radiograph.spacing)[free]))
+            error = radial_errors(known.mean, truth, radiograph.spacing)[free]
+            deviation = mahalanobis(truth[free], known.mean[free], known.of_points()[free])
+            said.append((np.full(free.size, click), sure, error, deviation))
         chosen = next(index for index in by_gain(known) if index in free)
         placed = np.append(placed, chosen)
         points = np.vstack([points, truth[chosen] + rng.normal(0, noise / pixel, 2)])
@@ -86,6 +92,19 @@ def figures(said: Stated, tolerances: Sequence[float]) -> list[dict[str, Any]]:
             sure, wrong = said.probability[then, column], said.error[then] > tolerance
             rows += [{"tolerance": tolerance, "clicks": clicks, **_at(level, sure, wrong)} for level in LEVELS]
     return rows
+
+
+def tails(said: Stated) -> dict[str, dict[str, float]]:
+    """By clicks: squared deviations at some quantiles, in parts of those of a normal distribution; and those of t.
+
+    The t has as much in the region of 90 % as the normal distribution.
+    """
+    normal = chi2.ppf(QUANTILES, 2)
+    student = f.ppf(QUANTILES, 2, TAILS)
+    found = {f"t_{TAILS}": student / f.ppf(0.9, 2, TAILS) * chi2.ppf(0.9, 2) / normal}
+    for clicks in CLICKS:
+        found[str(clicks)] = np.quantile(said.deviation[said.clicks == clicks] ** 2, QUANTILES) / normal
+    return {name: dict(zip(map(str, QUANTILES), row.round(2).tolist(), strict=True)) for name, row in found.items()}
 
 
 def _at(level: float, sure: Array, wrong: NDArray[np.bool_]) -> dict[str, Any]:
@@ -110,6 +129,7 @@ def measure(parts: Parts, model: Path) -> dict[str, Any]:
         "unit": parts.figures.unit,
         "images": len(parts.test),
         "readers_noise": parts.figures.noise,
+        "tails": tails(said),
         "rows": figures(said, tolerances),
     }
 

@@ -141,5 +141,12 @@ def untrained_model(path: Path, protocol: Protocol, config: ExperimentConfig, se
 def trained_on(path: Path, protocol: Protocol, patients: Sequence[str]) -> Path:
     """A model file that says whom it has seen."""
     network = build_network(config().network, protocol)
-    save_model(path, network, config(), protocol, {"seen": [patient_hash(patient) for patient in patients]}, {})
+    save_model(
+        path,
+        network,
+        config(),
+        protocol,
+        {"seen": [patient_hash(patient) for patient in patients], "training_images": len(patients) + 1},
+        {},
+    )
     return path

@@ -16,6 +16,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from gateway import in_server
 from landmarklabel.engine.config import ExperimentConfig, available_experiments, load_experiment
+from landmarklabel.engine.data import training_and_validation
 from landmarklabel.engine.evaluation import evaluate
 from landmarklabel.engine.runrecord import give_way
 from landmarklabel.engine.trainer import TrainingResult, train
@@ -33,7 +34,7 @@ logger = logging.getLogger(__name__)
 _ADDED = ("model", "gpus", "multi_gpu", "local_rank", "bundle_path", "started_by")
 
 
-# Of a run that the clock ends.
+# Of a run that ends by its steps, or by the clock.
 _MOST_EPOCHS = 100_000
 
 
@@ -117,6 +118,7 @@ class NetworkTrainTask(TrainTask):
         return {
             "config": [self._experiment, *(name for name in self._suitable if name != self._experiment)],
             "epochs": 0,
+            "steps": 0,
             "seconds": 0.0,
             "batch_size": 0,
             "learning_rate": 0.0,
@@ -148,13 +150,14 @@ class NetworkTrainTask(TrainTask):
         end_with_parent()
         give_way(self._place.threads)
         out = self._place.runs / f"{self.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        starter = str(request.get("started_by") or "person")
+        starter = "policy" if request.get("started_by") == "policy" else "person"
         with self._progress.run(out.name, trainer=self.name, started_by=starter) as progress:
             config = self._config_of(request)
             start_from = self._start_from(request, config)
             config = config if start_from is None else _as_trained(config, start_from)
             dataset = read_dataset(f"studies:{self._place.studies}", self._place.protocol_source)
             progress.update(labels=len(dataset.trustworthy()), suspicious=len(dataset.suspicious))
+            config = _of_steps(config, dataset, request)
             self.check(config, dataset)
             result = train(
                 config,
@@ -164,7 +167,7 @@ class NetworkTrainTask(TrainTask):
                 start_from=start_from,
                 on_epoch=progress.epoch,
                 quiet=True,
-                seconds=_seconds(request),
+                seconds=_positive(request, "seconds"),
             )
             progress.update(published=self._publish_if_better(result, dataset, progress))
         return self._progress.read()
@@ -183,8 +186,8 @@ class NetworkTrainTask(TrainTask):
             changes["seed"] = request["seed"]
         # Splits are those of published layouts; studies have none.
         changes |= {"train_on": None, "validate_on": None, "test_on": None}
-        if _seconds(request) is not None:
-            # The clock ends the run: its rate falls to the end, and what is best by then was not known before.
+        if _positive(request, "steps") or _positive(request, "seconds"):
+            # However small its epochs are: its rate falls to the end, and what is best by then was not known before.
             changes = {"epochs": _MOST_EPOCHS, "validation.patience": 0, "validation.pictures": 0, **changes}
         config = load_experiment(name, changes)
         self._require_suitable(config, name)
@@ -236,11 +239,20 @@ def _as_trained(config: ExperimentConfig, model: Path) -> ExperimentConfig:
     return config.model_copy(update={"loss": old.loss, "decoder": old.decoder, "posterior": old.posterior})
 
 
-def _seconds(request: dict[str, Any]) -> float | None:
-    """How long the epochs of a run may take; None for as long as they take."""
-    value = request.get("seconds") or None
-    if value is not None and not (isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0):
-        raise ConfigError(f"seconds: expected a number above 0, or 0 for no bound, got {str(value)[:60]!r}")
+def _of_steps(config: ExperimentConfig, dataset: LandmarkDataset, request: dict[str, Any]) -> ExperimentConfig:
+    """The configuration with as many epochs as make the steps that are asked for, if any are."""
+    steps = _positive(request, "steps")
+    if steps is None or request.get("epochs"):
+        return config
+    batches = math.ceil(len(training_and_validation(dataset, config)[0]) / config.batch_size)
+    return config.model_copy(update={"epochs": min(math.ceil(steps / batches), _MOST_EPOCHS)})
+
+
+def _positive(request: dict[str, Any], key: str) -> float | None:
+    """A number above 0; None where there is none, or 0, for no bound."""
+    value = request.get(key) or None
+    if value is not None and not (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e9):
+        raise ConfigError(f"{key}: expected a number above 0, or 0 for no bound, got {str(value)[:60]!r}")
     return value
 
 

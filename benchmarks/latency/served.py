@@ -31,7 +31,7 @@ def sample_server(folder: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "landmarklabel.cli", "serve", str(folder / "studies"), "--protocol", PROTOCOL]
-    command += ["--models", str(folder / "models"), "--port", str(port)]
+    command += ["--models", str(folder / "models"), "--port", str(port), "--no-auto-train"]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     address = f"http://127.0.0.1:{port}"

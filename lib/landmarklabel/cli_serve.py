@@ -35,9 +35,10 @@ def serve(
     auto_train_growth: Annotated[
         float, typer.Option(min=1, help="By what factor labels grow from one such training to the next.")
     ] = 1.5,
-    auto_train_seconds: Annotated[
-        float, typer.Option(min=0.01, help="Seconds of such a training for each label; 15 minutes in all at most.")
-    ] = 6,
+    auto_train_steps: Annotated[
+        int, typer.Option(min=2, help="Steps of such a training, and ten more for each label.")
+    ] = 600,
+    auto_train_seconds: Annotated[float, typer.Option(min=1, help="Seconds that they may take.")] = 900,
     trust: Annotated[
         float, typer.Option(help="How surely a landmark is right that is called trusted: between 0 and 1.")
     ] = 0.95,
@@ -88,6 +89,7 @@ def serve(
         "auto_train": "yes" if auto_train else "no",
         "auto_train_first": str(auto_train_first),
         "auto_train_growth": f"{auto_train_growth:g}",
+        "auto_train_steps": str(auto_train_steps),
         "auto_train_seconds": f"{auto_train_seconds:g}",
         "max_upload_mb": f"{max_upload_mb:g}",
         "infer_waiting": str(infer_waiting),

@@ -29,6 +29,7 @@ class ServedServer(Server):
 
     def command(self) -> list[str]:
         command = [sys.executable, "-m", "landmarklabel.cli", "serve", str(self.studies), "--port", str(self.port)]
+        command.append("--no-auto-train")
         return command + [part for key, value in self.conf.items() for part in (f"--{key.replace('_', '-')}", value)]
 
 

@@ -33,7 +33,8 @@ def test_runs_come_ever_more_rarely_and_take_ever_longer() -> None:
     while counts[-1] < 150:
         counts.append(options.next_at(counts[-1]))
     assert counts == [10, 15, 23, 35, 53, 80, 120, 180]
-    assert [options.budget(count) for count in (10, 35, 1000)] == [60, 210, 900]
+    assert [options.effort(count)["steps"] for count in (10, 35, 1000)] == [700, 950, 10600]
+    assert PolicyOptions.of({"auto_train_seconds": "60"}).effort(10)["seconds"] == 60
 
 
 def test_a_run_follows_only_more_labels() -> None:
@@ -47,9 +48,9 @@ def test_a_run_follows_only_more_labels() -> None:
     [
         ({"auto_train": "true"}, "auto_train true: expected yes or no"),
         ({"auto_train_first": "1"}, "auto_train_first 1: expected a number of 2 or more"),
-        ({"auto_train_first": "2.5"}, "auto_train_first 2.5: expected a whole number of labels"),
+        ({"auto_train_first": "2.5"}, "auto_train_first 2.5: expected a whole number"),
         ({"auto_train_growth": "0.9"}, "auto_train_growth 0.9: expected a number of 1 or more"),
-        ({"auto_train_seconds": "nan"}, "auto_train_seconds nan: expected a number of 0.01 or more"),
+        ({"auto_train_seconds": "nan"}, "auto_train_seconds nan: expected a number of 1 or more"),
     ],
 )
 def test_settings_that_are_not_right_are_said(conf: dict[str, str], sentence: str) -> None:
@@ -113,8 +114,8 @@ def label(server: Server, *seeds: int) -> None:
 
 @pytest.mark.slow
 def test_a_server_trains_by_itself(tmp_path: Path, triangle: Protocol) -> None:
-    """Not while a person's run goes; then on all there is; once more after it was killed, and on what came since."""
-    conf = {"auto_train": "yes", "auto_train_first": "8", "auto_train_seconds": "0.5"}
+    """Not while a person's run goes, for which it gives way; on what came since, and anew after it was killed."""
+    conf = {"auto_train": "yes", "auto_train_first": "8", "auto_train_steps": "2"}
     server = prepare(tmp_path / "s", triangle, images=16, labelled=7, **conf)
 
     def state() -> dict:
@@ -129,7 +130,6 @@ def test_a_server_trains_by_itself(tmp_path: Path, triangle: Protocol) -> None:
         assert state()["reason"] == "a training that somebody asked for is running"
         assert server("DELETE", "/train/").ok
         server.wait_for(lambda: state()["state"] == "running", 60)
-        assert server("POST", "/train/farnet", json={}).status_code == 429
         server.wait_for(lambda: state()["state"] == "waiting", 120)
         assert (state()["labels"], state()["next_at"]) == (8, 12)
         newest, asked_for = server.get("/runs/")
@@ -145,5 +145,12 @@ def test_a_server_trains_by_itself(tmp_path: Path, triangle: Protocol) -> None:
         server.wait_for(lambda: state()["state"] == "running", 60)
         assert state()["reason"].startswith("training on 12 final labels since")
         assert state()["next_at"] == 18
+
+        server.wait_for(lambda: server.get("/info/")["train_stats"]["farnet"]["state"] == "running", 60)
+        assert server("POST", "/train/nothing", json={}).status_code == 404
+        assert state()["state"] == "running"
+        assert server("POST", "/train/farnet", json={"epochs": 5000}).ok
+        assert state()["reason"] == "a training that somebody asked for is running"
+        assert next(run["state"] for run in server.get("/runs/") if run["started_by"] == "policy") == "stopped"
     finally:
         server.stop()

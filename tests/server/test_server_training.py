@@ -95,12 +95,9 @@ def test_what_training_refuses(fresh: Server) -> None:
     assert "config must be a name" in stats["reason"]
     stats = fresh.train(seed="x")
     assert "seed: got 'x'" in stats["reason"]
-    assert fresh("POST", "/train/landmarks", json={}).status_code == 200
-    fresh.wait_for(lambda: fresh.get("/train/")["status"] == "ERROR", 60)
-    assert (
-        fresh.get("/train/")["details"][-1]
-        == "training failed: there is no train task 'landmarks'; try farnet, interactive, denseseg"
-    )
+    answer = fresh("POST", "/train/landmarks", json={})
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "there is no train task 'landmarks'; there are farnet, interactive, denseseg"
     stats = fresh.train(start_from="elsewhere")
     assert "start_from is 'published' or 'scratch', got 'elsewhere'" in stats["reason"]
 

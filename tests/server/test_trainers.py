@@ -5,14 +5,17 @@ import sys
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tiny
 from landmarklabel.engine.config import load_experiment
+from landmarklabel.engine.data import learn_shape, training_and_validation
+from landmarklabel.engine.trainer import TrainingResult
 from landmarklabel.errors import ConfigError, DataError
 from landmarklabel.interaction.posterior import PosteriorConfig
 from landmarklabel.losses import LossConfig
-from landmarklabel.modelfile import save_model
+from landmarklabel.modelfile import load_model, save_model
 from landmarklabel.networks import build_network
 from landmarklabel.protocol import Protocol
 from landmarklabel.resources import resource
@@ -20,7 +23,7 @@ from landmarklabel.resources import resource
 sys.path.insert(0, str(resource("MonaiLabelApp")))
 
 from models import PublishedModel
-from trainers.base import Comparison, NetworkTrainTask, Workplace, _as_trained
+from trainers.base import Comparison, NetworkTrainTask, Workplace, _as_trained, _of_steps
 from trainers.denseseg import DenseSegTrainTask
 from trainers.farnet import FarnetTrainTask
 from trainers.interactive import InteractiveTrainTask
@@ -89,6 +92,36 @@ def test_a_model_goes_on_by_the_loss_that_it_was_trained_by(tmp_path: Path, tria
     assert going_on.epochs == wanted.epochs
     save_model(path, network, wanted, triangle, {}, {})
     assert _as_trained(wanted, path) == wanted
+
+
+def test_steps_are_epochs_of_as_many_images_as_there_are(tmp_path: Path, triangle: Protocol) -> None:
+    data, config = tiny.dataset(tmp_path, triangle, 24), tiny.config()
+    batches = -(-len(training_and_validation(data, config)[0]) // config.batch_size)
+    assert _of_steps(config, data, {"steps": 100}).epochs == -(-100 // batches)
+    assert _of_steps(config, data, {"steps": 1}).epochs == 1
+    for unbound in ({}, {"steps": 0}, {"steps": 100, "epochs": 8}):
+        assert _of_steps(config, data, unbound) is config
+    for wrong in (-1, "5", True, float("inf")):
+        with pytest.raises(ConfigError, match="steps: expected a number above 0, or 0 for no bound, got"):
+            _of_steps(config, data, {"steps": wrong})
+
+
+def test_a_first_model_has_to_be_better_than_the_mean_shape(tmp_path: Path, triangle: Protocol) -> None:
+    """Else people would be shown worse than what the labels alone say."""
+    trainer = task(tmp_path, triangle, "farnet", "farnet_light")
+    data = tiny.dataset(tmp_path / "images", triangle, 24)
+    _, validation = training_and_validation(data, tiny.config())
+    untrained = tiny.untrained_model(tmp_path / "fresh.safetensors", triangle, tiny.config())
+    network, header, _ = load_model(untrained)
+    shape = learn_shape(data.cases)
+    save_model(untrained, network, header.config, triangle, {}, {}, shape)
+    found = trainer.compare(TrainingResult(untrained, 1, {}, validation, 1), data)
+    assert found.details == {"compared_with": "the mean shape of labels"}
+    assert not found.better
+    truth = np.stack([case.points for case in validation])
+    size = validation[0].radiograph().size
+    expected = np.linalg.norm(shape.in_pixels(size).mean.numpy() - truth, axis=2).mean()
+    assert found.old == pytest.approx(expected)
 
 
 def test_only_what_is_better_is_published() -> None:

@@ -23,9 +23,14 @@ def _state(stats: Mapping[str, Any]) -> str:
     if state == "failed":
         return f"failed: {stats.get('reason', 'the server does not say why')}"
     if state == "done":
-        kept = "now in use" if stats.get("published") else "not better than the model in use, which stays"
+        kept = "now in use" if stats.get("published") else f"not better than {_other(stats)}, which stays"
         return f"done, {kept}{_error(stats)}"
     return state
+
+
+def _other(stats: Mapping[str, Any]) -> str:
+    """What a new model was compared with."""
+    return str(stats.get("compared_with") or "the model in use")
 
 
 def _minutes(seconds: Any) -> str:
@@ -36,5 +41,5 @@ def _error(stats: Mapping[str, Any]) -> str:
     new, used = stats.get("validation_mre"), stats.get("published_mre")
     if not isinstance(new, (int, float)):
         return ""
-    beside = f" (model in use: {used:.2f})" if isinstance(used, (int, float)) else ""
+    beside = f" ({_other(stats).removeprefix('the ')}: {used:.2f})" if isinstance(used, (int, float)) else ""
     return f"; mean error on validation images {new:.2f}{beside}"

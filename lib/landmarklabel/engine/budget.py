@@ -17,8 +17,8 @@ class Budget:
 
     def __init__(self, seconds: float | None = None) -> None:
         self.seconds = seconds
-        self._began = self._validated = time.monotonic()
-        self._validation = 0.0
+        self._began: float | None = None
+        self._validated, self._validation = time.monotonic(), 0.0
 
     def begin(self) -> None:
         """The first epoch begins."""
@@ -27,7 +27,9 @@ class Budget:
     @property
     def spent(self) -> float:
         """The part of the time that is over, from 0 to 1; 0 of a run that has all the time."""
-        return 0.0 if self.seconds is None else min((time.monotonic() - self._began) / self.seconds, 1.0)
+        if self.seconds is None or self._began is None:
+            return 0.0
+        return min((time.monotonic() - self._began) / self.seconds, 1.0)
 
     @property
     def is_over(self) -> bool:

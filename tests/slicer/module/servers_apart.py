@@ -54,7 +54,7 @@ class SampleServer:
     def start(self) -> SampleServer:
         models = self.folder / "models"
         command = [server_python(), "-m", "landmarklabel.cli", "serve", self.studies, "--protocol", self.protocol]
-        command += ["--models", models, "--port", str(self.port)]
+        command += ["--models", models, "--port", str(self.port), "--no-auto-train"]
         environment = {
             **os.environ, "PYTHONPATH": str(ROOT / "lib"), "HOME": str(self.folder), "OMP_NUM_THREADS": "1",
             "MONAI_LABEL_TRACKING_ENABLED": "false", "OMP_WAIT_POLICY": "passive", "CUDA_VISIBLE_DEVICES": "",
