@@ -121,12 +121,26 @@ def coverage(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for kind, features in (("appearance", combined(looks)), ("appearance and shape", combined(looks, shapes))):
         pool = Pool(names, np.full(len(rows), np.nan), features, features[:0])
         found[f"diverse by {kind}"] = _covered(lies, [c.index for c in choose("diverse", pool, CHOSEN)])
+        found[f"k-center by {kind}"] = _covered(lies, _k_center(features))
         mixed = Pool(names, errors, features, features[:1])
         found[f"mixed by {kind}"] = _covered(lies, [c.index for c in choose("mixed", mixed, CHOSEN)])
+    truth = (lies - lies.mean(axis=0)).astype(np.float32)
+    by_truth = Pool(names, np.full(len(rows), np.nan), truth, truth[:0])
+    found["diverse by the true landmarks"] = _covered(lies, [c.index for c in choose("diverse", by_truth, CHOSEN)])
+    found["k-center by the true landmarks"] = _covered(lies, _k_center(truth))
     draws = [[c.index for c in choose("random", pool, CHOSEN, seed)] for seed in range(DRAWS)]
     drawn = [_covered(lies, draw) for draw in draws]
     found["random"] = {key: float(np.mean([each[key] for each in drawn])) for key in drawn[0]}
     return found
+
+
+def _k_center(features: Array) -> list[int]:
+    """Always the farthest, beginning in the middle (Gonzalez, 1985; Sener & Savarese, 2018)."""
+    chosen = [int(np.linalg.norm(features - features.mean(axis=0), axis=1).argmin())]
+    while len(chosen) < CHOSEN:
+        apart = np.linalg.norm(features[:, None] - features[chosen], axis=2).min(axis=1)
+        chosen.append(int(apart.argmax()))
+    return chosen
 
 
 def _covered(lies: Array, chosen: Sequence[int]) -> dict[str, float]:

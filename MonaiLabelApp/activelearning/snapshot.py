@@ -95,12 +95,10 @@ class Snapshot:
             np.minimum(nearest, distance_to_nearest(self.features, self.features[working]), out=nearest)
         new = rows < 0
         errors, distances = np.where(new, np.nan, self.errors[rows]), np.where(new, np.nan, nearest[rows])
-        nothing = self.features[:0]
-        if np.isfinite(distances).any():  # all that one choice needs
-            return Pool(candidates, errors, nothing, nothing, distances)
         features = self.features[rows]
         features[new] = 0.0
-        return Pool(candidates, errors, features, nothing)
+        known = distances if np.isfinite(distances).any() else None
+        return Pool(candidates, errors, features, self.features[:0], known)
 
     def _labelled(self, unlabelled: Collection[str]) -> NDArray[np.bool_]:
         labelled = np.ones(len(self.rows), dtype=bool)

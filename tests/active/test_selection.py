@@ -1,6 +1,7 @@
 """The strategies, on pools whose right answer is known without them."""
 
 import itertools
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -22,9 +23,9 @@ def drawn(seed: int, number: int = 12, covered: int = 3, unknown: int = 0) -> Po
     return Pool(ids, errors, features[:number], features[number:])
 
 
-def radius(features: np.ndarray, centres: np.ndarray) -> float:
-    """How far the farthest row is from its nearest centre, straight from the definition."""
-    return float(np.linalg.norm(features[:, None] - centres, axis=2).min(1).max())
+def mean_distance(features: np.ndarray, centres: np.ndarray) -> float:
+    """How far rows are from their nearest centre, on average, straight from the definition."""
+    return float(np.linalg.norm(features[:, None] - centres, axis=2).min(1).mean())
 
 
 @given(seeds, st.sampled_from(list(STRATEGIES)), st.integers(0, 15), st.integers(0, 3), st.integers(0, 12))
@@ -55,16 +56,38 @@ def test_uncertain_takes_the_largest_errors_first(seed: int) -> None:
 
 
 @given(seeds, st.integers(1, 4))
-def test_diverse_covers_within_twice_the_best(seed: int, number: int) -> None:
-    """What greedy k-center promises (Gonzalez, 1985), against the best of all choices."""
+def test_diverse_brings_images_nearer_almost_as_the_best_choice_does(seed: int, number: int) -> None:
+    """1 - 1/e of it, which the greedy choice promises (Cornuejols, Fisher & Nemhauser, 1977)."""
     pool = drawn(seed, number=9)
+    before = mean_distance(pool.features, pool.covered)
+
+    def nearer(chosen: Iterable[int]) -> float:
+        return before - mean_distance(pool.features, np.concatenate([pool.covered, pool.features[list(chosen)]]))
+
     chosen = [choice.index for choice in choose("diverse", pool, number)]
-    best = min(
-        radius(pool.features, np.concatenate([pool.covered, pool.features[list(each)]]))
-        for each in itertools.combinations(range(9), number)
-    )
-    greedy = radius(pool.features, np.concatenate([pool.covered, pool.features[chosen]]))
-    assert greedy <= 2 * best + 1e-5
+    best = max(map(nearer, itertools.combinations(range(9), number)))
+    assert nearer(chosen) >= (1 - 1 / np.e) * best - 1e-6
+    assert nearer(chosen[:1]) == pytest.approx(max(nearer([index]) for index in range(9)), abs=1e-4)
+
+
+@given(seeds)
+def test_diverse_covers_clusters_before_what_is_like_no_other(seed: int) -> None:
+    """Three clusters and three images far from all: a label for each cluster first, where k-center takes the others."""
+    rng = np.random.default_rng(seed)
+    clusters = np.concatenate([rng.normal(centre, 0.1, (20, 2)) for centre in ((0, 0), (4, 0), (0, 4))])
+    features = np.concatenate([clusters, [(7, 7), (-6, 0), (0, -6)]]).astype(np.float32)
+    pool = Pool([f"i{index:02d}" for index in range(63)], np.full(63, np.nan), features, features[:1])
+    assert sorted(choice.index // 20 for choice in choose("diverse", pool, 2)) == [1, 2]
+
+
+def test_of_a_large_pool_some_images_are_compared() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(5000, 8)).astype(np.float32)
+    pool = Pool([str(index) for index in range(5000)], np.full(5000, np.nan), features, features[:1])
+    chosen = [choice.index for choice in choose("diverse", pool, 20)]
+    assert len(set(chosen)) == 20
+    drawn_ones = [choice.index for choice in choose("random", pool, 20, 0)]
+    assert mean_distance(features, features[chosen]) < mean_distance(features, features[drawn_ones])
 
 
 def test_diverse_begins_in_the_middle_and_then_takes_the_farthest() -> None:

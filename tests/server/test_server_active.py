@@ -252,7 +252,7 @@ def test_a_session_is_answered_until_it_expires(annotated: Server) -> None:
 def test_a_session_is_of_a_radiograph(annotated: Server) -> None:
     refused = open_session(annotated, b"no image at all")
     assert refused.status_code == 415
-    assert "expected a radiograph" in refused.json()["detail"]
+    assert "the file sent is a text file; expected a radiograph" in refused.json()["detail"]
 
 
 # Runs --------------------------------------------------------------------------------------------------------

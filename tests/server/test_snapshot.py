@@ -83,7 +83,7 @@ def test_nothing_is_known_at_first() -> None:
     assert Snapshot.of([], set(), {}, Known(), {}, None).pool([], set(), set()).ids == []
 
 
-def test_without_labels_the_middle_comes_first_and_then_what_is_unlike_it() -> None:
+def test_without_labels_the_middle_comes_first_and_then_what_many_are_nearer_to() -> None:
     facts = known(0)
     made = snapshot(facts, set(NAMES))
     first = choose("mixed", made.pool(NAMES, set(NAMES), set()))[0]
@@ -92,8 +92,10 @@ def test_without_labels_the_middle_comes_first_and_then_what_is_unlike_it() -> N
     assert first.index == int(centre.argmin())
     rest = [name for name in NAMES if name != first.id]
     second = choose("diverse", made.pool(rest, set(NAMES), {first.id}))[0]
-    apart = np.linalg.norm(made.features - made.features[first.index], axis=1)
-    assert made.rows[second.id] == int(apart.argmax())
+    apart = np.linalg.norm(made.features[:, None] - made.features, axis=2)
+    nearer = np.maximum(apart[first.index] - apart, 0).sum(axis=1)
+    nearer[first.index] = -1
+    assert made.rows[second.id] == int(nearer.argmax())
 
 
 def test_an_image_that_can_not_be_read_is_named() -> None:

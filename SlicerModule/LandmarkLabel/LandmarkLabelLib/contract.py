@@ -114,13 +114,17 @@ class WorklistItem:
 
 @dataclass(frozen=True)
 class Landmark:
-    """A landmark of an answer: position in LPS mm, pixel (x, y), confidence in [0, 1]; None where there is none."""
+    """A landmark of an answer: position in LPS mm, pixel (x, y), confidence in [0, 1]; None where there is none.
+
+    ``trusted``: the server is as sure of it as it was told to be; a server that does not say is not.
+    """
 
     label: str
     position: Position | None
     confidence: float | None
     status: str
     pixel: tuple[float, float] | None = None
+    trusted: bool = False
 
 
 @dataclass(frozen=True)
@@ -293,6 +297,7 @@ def read_landmark(entry: Mapping[str, Any]) -> Landmark:
         _number(confidence),
         status,
         tuple(entry["pixel"]) if _are_numbers(entry.get("pixel"), 2) else None,
+        entry.get("trusted") is True,
     )
 
 

@@ -206,7 +206,9 @@ class ReadingDesk:
             return None
         label = reading.next_to_check(self.current)
         if label is None:
-            self.loop.say("Every landmark has been looked at: submit, and the next image comes.")
+            sure = sum(point.sure for point in reading.points)
+            done = f"What is left is sure ({sure} landmarks)" if sure else "Every landmark has been looked at"
+            self.loop.say(f"{done}: submit, and the next image comes.")
             self.image.fit()
         else:
             self.select(label, look=True)

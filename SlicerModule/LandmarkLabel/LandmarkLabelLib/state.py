@@ -30,6 +30,7 @@ class Point:
         status: predicted, corrected, confirmed, missing or undefined.
         confidence: in [0, 1], of the newest answer.
         predicted: where the model first saw it, LPS mm.
+        trusted: whether the server is as sure of it as it was told to be.
     """
 
     label: str
@@ -37,6 +38,12 @@ class Point:
     status: str = UNDEFINED
     confidence: float | None = None
     predicted: Position | None = None
+    trusted: bool = False
+
+    @property
+    def sure(self) -> bool:
+        """Whether it can do without a look: a prediction that the server trusts."""
+        return self.status == PREDICTED and self.trusted
 
     @property
     def settled(self) -> bool:
@@ -125,14 +132,15 @@ class Reading:
 
     @property
     def left(self) -> int:
-        """How many landmarks a person has not yet looked at."""
-        return sum(not point.settled for point in self.points)
+        """How many landmarks a person has not yet looked at, and should."""
+        return sum(not point.settled and not point.sure for point in self.points)
 
     def states(self) -> tuple[str, ...]:
         """The status of each landmark, with ``low`` for the predictions that most need a look."""
         doubtful = [
             point for point in self.points
-            if point.status == PREDICTED and point.confidence is not None and point.confidence < LOW_CONFIDENCE
+            if point.status == PREDICTED and not point.trusted
+            and point.confidence is not None and point.confidence < LOW_CONFIDENCE
         ]  # fmt: skip
         doubtful.sort(key=lambda point: point.confidence or 0.0)
         low = {point.label for point in doubtful[: math.ceil(_LOW_SHARE * len(self.points))]}
@@ -146,8 +154,11 @@ class Reading:
         return [*self.now.order, *(point.label for point in rest)]
 
     def next_to_check(self, current: str | None = None) -> str | None:
-        """The landmark to look at next; after ``current`` if that is one of those left. None if all are settled."""
-        left = [label for label in self.review_order() if not self[label].settled]
+        """The landmark to look at next; after ``current`` if that is one of those left.
+
+        None if all are settled, or sure.
+        """
+        left = [label for label in self.review_order() if not self[label].settled and not self[label].sure]
         if not left:
             return None
         return left[(left.index(current) + 1) % len(left)] if current in left else left[0]
@@ -310,7 +321,7 @@ class Reading:
             "points": [
                 {
                     "label": point.label, "position": point.position, "status": point.status,
-                    "confidence": point.confidence, "predicted": point.predicted,
+                    "confidence": point.confidence, "predicted": point.predicted, "trusted": point.trusted,
                 }
                 for point in self.points
             ],
@@ -346,7 +357,10 @@ def _adopted(point: Point, answer: Answer) -> Point:
     if landmark.position is None:
         return replace(point, position=None, status=UNDEFINED, confidence=confidence)
     first = point.predicted or landmark.position
-    return replace(point, position=landmark.position, status=PREDICTED, confidence=confidence, predicted=first)
+    return replace(
+        point, position=landmark.position, status=PREDICTED, confidence=confidence, predicted=first,
+        trusted=landmark.trusted,
+    )  # fmt: skip
 
 
 def _point(content: Mapping[str, Any]) -> Point:
@@ -359,7 +373,7 @@ def _point(content: Mapping[str, Any]) -> Point:
     confidence = content["confidence"]
     return Point(
         str(content["label"]), position, status, None if confidence is None else float(confidence),
-        _position(content["predicted"]),
+        _position(content["predicted"]), content.get("trusted") is True,
     )  # fmt: skip
 
 

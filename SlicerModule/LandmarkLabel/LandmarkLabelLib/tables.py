@@ -111,7 +111,8 @@ def landmark_row(point: Point, state: str, name: str) -> tuple[str, list[Any], s
     look = LOOKS[state]
     confidence = "" if point.confidence is None else round(100 * point.confidence)
     moved = "" if point.moved is None else round(point.moved, 1)
-    return point.label, [point.label, f"{look.sign} {look.title}", confidence, moved], name, look.colour
+    state = f"{look.sign} {look.title}{', sure' * point.sure}"
+    return point.label, [point.label, state, confidence, moved], name, look.colour
 
 
 def worklist_row(item: WorklistItem) -> tuple[str, list[Any], str, Any]:

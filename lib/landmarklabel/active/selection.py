@@ -15,6 +15,7 @@ from .features import Features
 Array = NDArray[np.float64]
 
 _BLOCK = 1 << 23  # products that are held at once: 32 MB
+_LOOKED_AT = 1024  # images that are compared each with each; of a larger pool, so many spread through it
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,7 @@ class Pool:
         errors: (N,), expected error of each, in any unit that is the same for all; NaN where it is not known.
         features: (N, D), what is compared; of no columns where nothing is known.
         covered: (M, D), features of the images that have a label, or that somebody labels just now.
-        nearest: (N,), how far each is from the nearest that is covered, if that is known already; to choose one image
-            no rows of ``features`` are needed then.
+        nearest: (N,), how far each is from the nearest that is covered, if that is known already.
     """
 
     ids: Sequence[str]
@@ -128,7 +128,7 @@ def _that_knows(strategy: str, pool: Pool) -> str:
 
 
 def _with_covered(pool: Pool, index: int) -> Pool:
-    """The pool once an image is covered, too: greedy k-center (Gonzalez, 1985; Sener & Savarese, 2018)."""
+    """The pool once an image is covered, too."""
     row = pool.features[index : index + 1]
     to_it = distance_to_nearest(pool.features, row)
     known = pool.nearest is not None or len(pool.covered) > 0
@@ -151,7 +151,30 @@ def _uncertain(pool: Pool) -> Array:
 
 
 def _diverse(pool: Pool) -> Array:
-    return _known(pool.distances())
+    """By how much nearer the images of the pool come, on average, to one that is covered, if this one is labelled.
+
+    Facility location, taken greedily (Cornuejols, Fisher & Nemhauser, 1977). To take the farthest image instead
+    (k-center) leaves none far away, and chooses what is like no other: most images are then no nearer than to images
+    drawn at random, even where features are the landmarks themselves.
+
+    Of equal gains, as two that are near each other alone have, that of the farther one.
+    """
+    if pool.nearest is None and not len(pool.covered):
+        return _known(pool.distances())
+    rows = np.unique(np.linspace(0, len(pool) - 1, min(len(pool), _LOOKED_AT)).astype(np.intp))
+    gains = np.full(len(pool), -1.0)
+    nearest = _known(pool.distances())[rows]
+    gains[rows] = _gains(pool.features[rows], nearest) + 1e-6 * nearest
+    return gains
+
+
+def _gains(features: Features, nearest: Array) -> Array:
+    """(N,), the mean of what rows (N, D), which are ``nearest`` (N,) to what is covered, come nearer by each row."""
+    rows = features.astype(np.float64)
+    squares = np.einsum("nd,nd->n", rows, rows)
+    apart = np.sqrt(np.maximum(squares[:, None] + squares - 2 * rows @ rows.T, 0.0))
+    gains: Array = np.maximum(nearest - apart, 0.0).mean(axis=1)
+    return gains
 
 
 def _mixed(pool: Pool) -> Array:
@@ -159,7 +182,7 @@ def _mixed(pool: Pool) -> Array:
 
     Of equal products, the one of larger error.
     """
-    wrong, unlike = rankdata(_uncertain(pool)), rankdata(_diverse(pool))
+    wrong, unlike = rankdata(_uncertain(pool)), rankdata(_known(pool.distances()))
     return wrong * unlike + wrong / (8 * len(pool))
 
 
@@ -176,7 +199,7 @@ _BY_WANT: dict[str, Callable[[Pool], Array]] = {"mixed": _mixed, "uncertain": _u
 STRATEGIES: dict[str, str] = {
     "mixed": "The image of which the model expects errors and that is unlike the labelled ones",
     "uncertain": "The image of which the model expects the largest error",
-    "diverse": "The image that is least like those that are labelled",
+    "diverse": "The image that most unlabelled ones are like, and no labelled one",
     "random": "Any image without a final label",
     "first": "The first image without a final label, by its id",
 }

@@ -273,6 +273,30 @@ def test_a_right_answer_is_read() -> None:
     assert read.measurements[0].value == 82.5
 
 
+def test_what_the_server_trusts_needs_no_look() -> None:
+    """And a server that does not say so, or not in the right way, trusts nothing."""
+    content = good()
+    for entry, trusted in zip(content["landmarks"], (True, False, "yes", None), strict=True):
+        entry.update(confidence=0.1, trusted=trusted)
+    reading = Reading("image", LABELS)
+    reading.detected(read_answer(content, LABELS))
+    assert [point.sure for point in reading.points] == [True, False, False, False]
+    assert (reading.left, reading.states()[0]) == (3, "predicted")
+    seen = [reading.next_to_check()]
+    while seen[-1] is not None:
+        reading.confirm(seen[-1])
+        seen.append(reading.next_to_check())
+    assert seen == ["b", "c", "d", None]
+    again = Reading.from_dict(json.loads(json.dumps(reading.to_dict())), LABELS)
+    assert again.points == reading.points
+    without = reading.to_dict()
+    for point in without["points"]:
+        del point["trusted"]  # of a draft of an older module
+    assert not any(point.sure for point in Reading.from_dict(without, LABELS).points)
+    reading.place("a", (1, 2, 3))
+    assert not reading["a"].sure
+
+
 def test_what_can_be_done_without_may_be_anything() -> None:
     """Of a server that is older or newer than this module."""
     read = read_answer({**good(), "review_order": 5, "measurements": "none", "timings": [1], "more": {}}, LABELS)
