@@ -38,6 +38,7 @@ def figures(events: Sequence[Event]) -> dict[str, Any]:
         "landmarks": sum(landmarks),
         "clicks": sum(clicks),
         "cost": round(sum(clicks) / max(sum(landmarks), 1), 4),
+        "cost_of_last_quarter": _last_quarter(clicks, landmarks),
         "looks": sum(event["looks"] for event in images),
         "by_first_sight": {source: _share(images, source) for source in _SOURCES},
         "by_landmark": _by_landmark(events, len(images)),
@@ -51,6 +52,12 @@ def figures(events: Sequence[Event]) -> dict[str, Any]:
         "sight_by_image": [_SOURCES.index(event["source"]) for event in images],
         "models_by_image": _models(images),
     }
+
+
+def _last_quarter(clicks: Sequence[int], landmarks: Sequence[int]) -> float:
+    """The cost of the images that came last: what the next ones may be expected to take."""
+    first = len(clicks) - max(1, len(clicks) // 4)
+    return round(sum(clicks[first:]) / max(sum(landmarks[first:]), 1), 4)
 
 
 def _share(images: Sequence[Event], source: str) -> dict[str, Any]:
