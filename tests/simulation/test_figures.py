@@ -19,7 +19,7 @@ def act(kind: str, landmark: str, wait: float | None = None) -> dict[str, Any]:
 
 
 def done(source: str, clicks: int, looks: int, wait: float, **more: Any) -> dict[str, Any]:
-    counted = {"beyond_by_hand": 0, "beyond_unseen": 0, "beyond_seen": 0, "mean_error": 1.0, "training": False}
+    counted = {"beyond_by_hand": 0, "beyond_unseen": 0, "mean_error": 1.0, "training": False}
     return {
         "event": "done", "unit": "mm", "source": source, "version": more.pop("version", ""), "landmarks": 4,
         "clicks": clicks, "looks": looks, "wait_s": wait, **counted, **more,

@@ -76,8 +76,8 @@ def _by_landmark(events: Sequence[Event], images: int) -> dict[str, float]:
 def _slipped(images: Sequence[Event]) -> dict[str, Any]:
     """Saved landmarks beyond the tolerance, in all and by why: the hand's own slips, or that nobody looked."""
     landmarks = max(sum(event["landmarks"] for event in images), 1)
-    counts = {key: sum(event[f"beyond_{key}"] for event in images) for key in ("by_hand", "unseen", "seen")}
-    errors = [event["mean_error"] for event in images]
+    counts = {key: sum(event[f"beyond_{key}"] for event in images) for key in ("by_hand", "unseen")}
+    errors = [event["mean_error"] for event in images if event["mean_error"] is not None]
     return {
         "rate": round(sum(counts.values()) / landmarks, 5),
         **{f"rate_{key}": round(count / landmarks, 5) for key, count in counts.items()},
