@@ -72,8 +72,6 @@ class Session:
             self._let_train()
             saving = self._label(self._next(begun), saving)
             self._progress()
-        self._training.wait()
-        self._let_train()
         self._journal.append([self._ended(time.monotonic() - started)])
 
     def _next(self, begun: list[str]) -> str:
