@@ -65,7 +65,8 @@ def simulate(
     dataset = dataset.split(split) if split else dataset
     content: dict[str, Any] = {
         "habits": {
-            "tolerance": tolerance or dataset.protocol.radii[0], "noise": noise, "order": order, "trust": trust,
+            "tolerance": dataset.protocol.radii[0] if tolerance is None else tolerance,
+            "noise": noise, "order": order, "trust": trust,
             "look_s": pace[0], "click_s": pace[1],
         },
         "strategy": strategy, "prediction": prediction, "train": train_at, "wait_for_training": wait_for_training,

@@ -13,7 +13,7 @@ from landmarklabel.interaction.posterior import Posterior
 from landmarklabel.interaction.refinement import refine
 from landmarklabel.interaction.shape_prior import ShapePrior
 from landmarklabel.protocol import Protocol
-from landmarklabel.simulation.reader import Reader, Reading, Screen
+from landmarklabel.simulation.reader import Reader, Reading, Screen, errors_of
 from landmarklabel.simulation.settings import Habits
 
 SIZE = (400, 300)
@@ -230,3 +230,9 @@ def test_time_is_spent_on_looks_and_clicks() -> None:
     reading = Reader(habits, truth, (1, 1), SIZE, np.random.default_rng(0), spent.append).read(screen, Frozen(screen))
     assert sum(spent) == pytest.approx(0.25 * reading.looks + 2 * reading.clicks)
     assert reading.clicks > 0
+
+
+def test_what_is_there_and_should_not_be_is_as_wrong_as_can_be() -> None:
+    points = np.array([[0.0, 0.0], [np.nan, np.nan], [5.0, 5.0], [np.nan, np.nan]])
+    truth = np.array([[3.0, 2.0], [4.0, 4.0], [np.nan, np.nan], [np.nan, np.nan]])
+    np.testing.assert_allclose(errors_of(points, truth, (1.0, 2.0)), [5.0, np.inf, np.inf, np.nan])

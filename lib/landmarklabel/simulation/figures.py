@@ -38,6 +38,7 @@ def figures(events: Sequence[Event]) -> dict[str, Any]:
         "landmarks": sum(landmarks),
         "clicks": sum(clicks),
         "cost": round(sum(clicks) / max(sum(landmarks), 1), 4),
+        "cost_of_last_quarter": _last_quarter(clicks, landmarks),
         "looks": sum(event["looks"] for event in images),
         "by_first_sight": {source: _share(images, source) for source in _SOURCES},
         "by_landmark": _by_landmark(events, len(images)),
@@ -51,6 +52,12 @@ def figures(events: Sequence[Event]) -> dict[str, Any]:
         "sight_by_image": [_SOURCES.index(event["source"]) for event in images],
         "models_by_image": _models(images),
     }
+
+
+def _last_quarter(clicks: Sequence[int], landmarks: Sequence[int]) -> float:
+    """The cost of the images that came last: what the next ones may be expected to take."""
+    first = len(clicks) - max(1, len(clicks) // 4)
+    return round(sum(clicks[first:]) / max(sum(landmarks[first:]), 1), 4)
 
 
 def _share(images: Sequence[Event], source: str) -> dict[str, Any]:
@@ -69,8 +76,8 @@ def _by_landmark(events: Sequence[Event], images: int) -> dict[str, float]:
 def _slipped(images: Sequence[Event]) -> dict[str, Any]:
     """Saved landmarks beyond the tolerance, in all and by why: the hand's own slips, or that nobody looked."""
     landmarks = max(sum(event["landmarks"] for event in images), 1)
-    counts = {key: sum(event[f"beyond_{key}"] for event in images) for key in ("by_hand", "unseen", "seen")}
-    errors = [event["mean_error"] for event in images]
+    counts = {key: sum(event[f"beyond_{key}"] for event in images) for key in ("by_hand", "unseen")}
+    errors = [event["mean_error"] for event in images if event["mean_error"] is not None]
     return {
         "rate": round(sum(counts.values()) / landmarks, 5),
         **{f"rate_{key}": round(count / landmarks, 5) for key, count in counts.items()},

@@ -91,6 +91,19 @@ class Reading:
         return sum(act.kind == "look" for act in self.acts)
 
 
+def errors_of(points: Array, truth: Array, spacing: tuple[float, float]) -> Array:
+    """(K,) how far off each landmark is, in the unit of the spacing: infinite where it should be and is not, or is and
+    should not be; NaN where it rightly is not.
+
+    Args:
+        points, truth: (K, 2), in pixels; NaN is not there.
+        spacing: (sx, sy), a pixel.
+    """  # fmt: skip
+    errors = radial_errors(points, truth, np.asarray(spacing))
+    shown, true = (np.isfinite(each).all(axis=1) for each in (points, truth))
+    return np.where(shown == true, errors, np.inf)
+
+
 class Reader:
     """Reads one image.
 
@@ -148,7 +161,7 @@ class Reader:
 
     def _next_wrong(self, screen: Screen) -> int | None:
         """Look at what was not seen as it is now, until something is off; what is not on screen needs no look."""
-        errors = self._errors(screen)
+        errors = errors_of(screen.points, self._truth, self._spacing)
         for index in self._in_order(screen, errors):
             if self._needs_look(index, screen, errors[index]):
                 if np.isfinite(screen.points[index]).all():
@@ -157,13 +170,6 @@ class Reader:
                 if self._off(errors[index]):
                     return index
         return None
-
-    def _errors(self, screen: Screen) -> Array:
-        """(K,) how far off each landmark is; infinite where it should be and is not, or is and should not be; NaN where
-        it rightly is not."""
-        errors = radial_errors(screen.points, self._truth, np.asarray(self._spacing))
-        shown, true = (np.isfinite(points).all(axis=1) for points in (screen.points, self._truth))
-        return np.where(shown == true, errors, np.inf)
 
     def _off(self, error: float) -> bool:
         return bool(error > self._habits.tolerance)
@@ -184,7 +190,7 @@ class Reader:
         return bool(not moved <= NOTICED * self._habits.tolerance or self._off(error))
 
     def _correct(self, index: int, screen: Screen, desk: Desk) -> Screen:
-        error = float(self._errors(screen)[index])
+        error = float(errors_of(screen.points, self._truth, self._spacing)[index])
         kind: Literal["click", "missing"] = self._settle(index)
         if not self._habits.follow:
             self._act(Act(kind, index, error))

@@ -67,7 +67,10 @@ def _sights(content: Mapping[str, Any]) -> str:
 
 def _landmarks(content: Mapping[str, Any]) -> str:
     named = ", ".join(f"{label} {clicks:.2f}" for label, clicks in content["by_landmark"].items())
-    return f"Clicks an image on the landmarks that took most: {named or 'none'}. Looks: {content['looks']:,}."
+    return (
+        f"In the last quarter of the images {content['cost_of_last_quarter']:.1%} of the landmarks took a click. "
+        f"Clicks an image on those that took most: {named or 'none'}. Looks: {content['looks']:,}."
+    )
 
 
 def _errors(content: Mapping[str, Any]) -> str:
@@ -124,8 +127,9 @@ def comparison(parts: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]
         titles: of the variants, in words.
     """
     head = (
-        "| | clicks | of manual | looks a landmark | slipped | of them unseen | save to next, p95 | click, p95 |\n"
-        "| --- | --- | --- | --- | --- | --- | --- | --- |"
+        "| | clicks | of manual | last quarter | looks a landmark | slipped | of them unseen | save to next, p95 "
+        "| click, p95 |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     )
     return "\n".join([head, *(_row(titles.get(name, name), part) for name, part in parts.items())])
 
@@ -135,6 +139,6 @@ def _row(title: str, part: Mapping[str, Any]) -> str:
     seconds = ["" if waits[key]["p95"] is None else f"{waits[key]['p95']:.2f} s" for key in ("next_image", "click")]
     looks = part["looks"] / max(part["landmarks"], 1)
     return (
-        f"| {title} | {part['clicks']:,} | {part['cost']:.1%} | {looks:.2f} | {slipped['rate']:.2%} | "
-        f"{slipped['rate_unseen']:.2%} | {seconds[0]} | {seconds[1]} |"
+        f"| {title} | {part['clicks']:,} | {part['cost']:.1%} | {part['cost_of_last_quarter']:.1%} | {looks:.2f} "
+        f"| {slipped['rate']:.2%} | {slipped['rate_unseen']:.2%} | {seconds[0]} | {seconds[1]} |"
     )

@@ -12,13 +12,12 @@ import numpy as np
 
 from ..errors import RemoteError
 from ..io.cases import Case
-from ..metrics import radial_errors
 from ..protocol import Protocol
 from .client import Client
 from .desk import ServerDesk, points_to_save
 from .journal import Event, Journal
 from .pace import Pace
-from .reader import Reader, Reading, Screen
+from .reader import Reader, Reading, Screen, errors_of
 from .replay import Replay
 from .settings import Settings
 from .studies import Image, open_image
@@ -73,13 +72,11 @@ class Session:
             self._let_train()
             saving = self._label(self._next(begun), saving)
             self._progress()
-        self._training.wait()
-        self._let_train()
         self._journal.append([self._ended(time.monotonic() - started)])
 
     def _next(self, begun: list[str]) -> str:
         """The image that was begun and not labelled, or that the server offers; how long it took to say so."""
-        number = len(self._journal.of("done"))
+        number, self._asking = len(self._journal.of("done")), 0.0
         if self._replay is not None:
             return self._replay.image(number)
         if begun:
@@ -143,10 +140,8 @@ class Session:
 
     def _done(self, name: str, image: Image, reading: Reading, desk: ServerDesk, wait: float) -> Event:
         points = points_to_save(reading, image.geometry.size)
-        errors = radial_errors(points, image.truth, np.asarray(image.spacing))
-        beyond = errors > self._settings.habits.tolerance
-        seen = np.zeros(len(points), dtype=bool)
-        seen[[act.index for act in reading.acts]] = True
+        errors = errors_of(points, image.truth, image.spacing)
+        beyond, right = errors > self._settings.habits.tolerance, errors[np.isfinite(errors)]
         return {
             "event": "done",
             "image": name,
@@ -159,9 +154,8 @@ class Session:
             "looks": reading.looks,
             "wait_s": round(wait, 5),
             "beyond_by_hand": int((beyond & reading.placed).sum()),
-            "beyond_unseen": int((beyond & ~seen).sum()),
-            "beyond_seen": int((beyond & seen & ~reading.placed).sum()),
-            "mean_error": round(float(np.nanmean(errors)), 4),
+            "beyond_unseen": int((beyond & ~reading.placed).sum()),
+            "mean_error": round(float(right.mean()), 4) if right.size else None,
             "points": [[float(value) if np.isfinite(value) else None for value in point] for point in points],
             "placed": reading.placed.tolist(),
         }
