@@ -1,4 +1,4 @@
-"""What runs a model's network: the same answers by every back end, and PyTorch where an export does not fit any more."""
+"""What runs a network: the same answers by every back end, and PyTorch where an export does not fit any more."""
 
 from __future__ import annotations
 
