@@ -44,18 +44,22 @@ class Reader:
         """Correct an image that is on screen, save it, and get the next one with its landmarks; gives its id."""
         first = self._landmarks(image)["landmarks"]
         for number in range(_CLICKS):
-            moved = first[(number + 1) * len(first) // (_CLICKS + 1)]
-            x, y, z = moved["position"]
-            params = {"params": json.dumps({"corrections": {moved["label"]: [x + 1.0, y, z]}})}
-            _timed(seconds["click"], lambda: self("POST", f"/infer/refine?image={image}&output=json", data=params))
+            landmark = first[(number + 1) * len(first) // (_CLICKS + 1)]
+            _timed(seconds["click"], lambda landmark=landmark: self._click(image, landmark))
         markups = self("POST", f"/infer/landmarks?image={image}&output=image").content
         start = time.perf_counter()
         label = {"label": ("label.mrk.json", markups)}
         _timed(seconds["save"], lambda: self("PUT", f"/datastore/label?image={image}&tag=final", files=label))
-        following = str(_timed(seconds["which is next"], lambda: self._next()))
+        following = str(_timed(seconds["which is next"], self._next))
         _timed(seconds["landmarks of a new image"], lambda: self._landmarks(following))
         seconds["from save to the next prediction"].append(time.perf_counter() - start)
         return following
+
+    def _click(self, image: str, landmark: dict[str, Any]) -> requests.Response:
+        x, y, z = landmark["position"]
+        corrections = {landmark["label"]: [x + 1.0, y, z]}
+        params = {"params": json.dumps({"corrections": corrections})}
+        return self("POST", f"/infer/refine?image={image}&output=json", data=params)
 
     def _landmarks(self, image: str) -> Any:
         return self("POST", f"/infer/landmarks?image={image}&output=json").json()
