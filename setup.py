@@ -51,9 +51,16 @@ POSTGRES = [
     "psycopg[binary]>=3.2",  # several servers on one PostgreSQL
 ]
 
+FAST = [
+    "onnx>=1.16",  # PyTorch's exporter needs it
+    "onnxruntime>=1.18",
+    "openvino>=2025.0",  # earlier ones don't compute in fp16 on a processor's matrix units
+]
+
 DEV = [
     *SEARCH,
     *POSTGRES,
+    *FAST,
     "pytest>=8",
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",
@@ -101,7 +108,7 @@ setup(
     packages=[*find_packages("lib"), *RESOURCES],
     package_data={name: ["*.yaml", "*.py"] for name in RESOURCES},
     install_requires=CORE + LEARNING,
-    extras_require={"server": SERVER, "search": SEARCH, "postgres": POSTGRES, "dev": DEV},
+    extras_require={"server": SERVER, "search": SEARCH, "postgres": POSTGRES, "fast": FAST, "dev": DEV},
     entry_points={"console_scripts": ["landmarklabel=landmarklabel.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3.10",

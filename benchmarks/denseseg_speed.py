@@ -28,6 +28,7 @@ from scipy.interpolate import griddata
 from landmarklabel.engine.config import load_experiment
 from landmarklabel.engine.precision import Precision
 from landmarklabel.losses import DenseLoss, DenseLossConfig, positive_weights
+from landmarklabel.losses.dense import DenseTargets
 from landmarklabel.networks import DenseSeg, build_network
 from landmarklabel.networks.denseseg import split
 from landmarklabel.phantoms import generate
@@ -144,7 +145,11 @@ class Straightforward:
             )
             variation = variation + (uv.diff(dim=axis).abs().mean(dim=2) * both).sum() / both.sum() / 2
         mapping = dense + self._ours.at_landmarks(uv, points)
-        return config.segmentation * segmentation + config.mapping / 2 * mapping + config.variation * variation
+        total = config.segmentation * segmentation + config.mapping / 2 * mapping + config.variation * variation
+        if not config.location:
+            return total
+        known = torch.ones(masks.shape[:2], dtype=torch.bool)
+        return total + config.location * self._ours.of_location(logits, DenseTargets(masks, known, wanted))
 
     def _targets(self, points: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         width, height = self._size

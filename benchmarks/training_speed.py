@@ -116,8 +116,9 @@ def main() -> None:
     content = {method: beside(each[OURS], each[PLAIN]) for method, each in found.items()}
     print(json.dumps(content, indent=1))
     if not arguments.trial:
-        about = {"threads": arguments.threads, "images": arguments.images, "rounds": arguments.rounds}
-        print(write("training_speed", "python benchmarks/training_speed.py", {**about, "methods": content}))
+        about = {"images": arguments.images, "rounds": arguments.rounds}
+        command = f"python benchmarks/training_speed.py --threads {arguments.threads} --clock {arguments.clock}"
+        print(write("training_speed", command, {**about, "methods": content}))
 
 
 if __name__ == "__main__":

@@ -18,14 +18,25 @@ from typing import Any
 
 import requests
 
+from landmarklabel.io.writing import write_nrrd
+from landmarklabel.phantoms import generate
+
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"
 PROTOCOL, IMAGE = "spine_68", "spine_0000"
+_SEED = 55_000
 
 
 @contextmanager
-def sample_server(folder: Path) -> Iterator[str]:
-    """``landmarklabel serve`` on a copy of the sample spines and their model; gives its address."""
+def sample_server(folder: Path, more: int = 0) -> Iterator[str]:
+    """``landmarklabel serve`` on a copy of the sample spines and their model; gives its address.
+
+    Args:
+        folder: for the copy.
+        more: further unlabelled images.
+    """
     shutil.copytree(SAMPLES / PROTOCOL, folder / "studies")
+    for index in range(more):
+        write_nrrd(generate(PROTOCOL, _SEED + index)[0], folder / "studies" / f"more_{index:03d}.nrrd")
     shutil.copytree(SAMPLES / "models" / PROTOCOL, folder / "models" / PROTOCOL)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -15,6 +15,7 @@ import typer
 from .cli_boneage import app as bone_age
 from .cli_dicom import from_dicom, to_dicom
 from .cli_evaluate import evaluate
+from .cli_export import export
 from .cli_labels import app as labels
 from .cli_measure import measure
 from .cli_options import Changes, Device, ProtocolOption, Source, bar, change, say_suspicious
@@ -148,6 +149,7 @@ app.command()(carry)
 app.command()(measure)
 app.command()(search)
 app.command()(simulate)
+app.command()(export)
 app.command()(to_dicom)
 app.command()(from_dicom)
 

@@ -18,7 +18,11 @@ ProtocolOption = Annotated[str | None, typer.Option(help="Protocol, by name or Y
 Changes = Annotated[list[str] | None, typer.Option("--set", help="Change a key: --set epochs=5")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 PrecisionOption = Annotated[
-    str, typer.Option("--precision", help="fp32, fp16, bf16, or auto: fp16 where the device is made for it.")
+    str,
+    typer.Option(
+        "--precision",
+        help="fp32, fp16, bf16, auto (fp16 where the device is made for it), exported (see landmarklabel export).",
+    ),
 ]
 
 

@@ -28,7 +28,7 @@ def predict(
         bool, typer.Option("--structures", help="Write .seg.nrrd of any model, as its landmarks outline structures.")
     ] = False,
     device: Device = "auto",
-    precision: PrecisionOption = "fp32",
+    precision: PrecisionOption = "exported",
 ) -> None:
     """Landmarks of images, as markups that 3D Slicer opens; of a model with uv-maps, also structures, as .seg.nrrd.
 
@@ -54,7 +54,7 @@ def carry(
         list[str] | None, typer.Option(help="LABEL=STRUCTURE:U,V, a point of the mean shape, in place of --points.")
     ] = None,
     device: Device = "auto",
-    precision: PrecisionOption = "fp32",
+    precision: PrecisionOption = "exported",
 ) -> None:
     """Landmarks nobody trained: placed once, carried to other images by a model with uv-maps.
 

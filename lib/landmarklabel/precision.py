@@ -11,9 +11,11 @@ from .errors import ModelError, listed
 #: ``auto`` is ``fp16`` where the device is made for it, and ``fp32`` elsewhere. A landmark keeps its place to some
 #: hundredths of a pixel with ``fp16``, whose numbers have 11 bits, not with ``bf16``, whose have 8: figures in
 #: benchmarks/results/refine_latency.json.
-Precision = Literal["auto", "fp32", "fp16", "bf16"]
+#: ``exported`` is what ``landmarklabel export`` has chosen for a model (:mod:`~landmarklabel.backends`), and ``fp32``
+#: where it has not.
+Precision = Literal["exported", "auto", "fp32", "fp16", "bf16"]
 
-_TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_TYPES = {"exported": torch.float32, "fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 # By which instructions a processor computes convolutions in 16 bits (oneDNN); without them it would only be slower.
 _INSTRUCTIONS = {"fp16": ("amx_fp16", "avx512_fp16"), "bf16": ("amx_bf16", "avx512_bf16")}
@@ -39,7 +41,7 @@ def number_type(precision: Precision, device: torch.device) -> torch.dtype:
     """
     if precision == "auto":
         return torch.float16 if made_for("fp16", device) else torch.float32
-    if precision != "fp32" and not made_for(precision, device):
+    if precision in ("fp16", "bf16") and not made_for(precision, device):
         raise ModelError(
             f"precision {precision} was asked for, but this machine's {device.type} has no instructions for it; "
             "use auto, or fp32"

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from .backends import Run, exported
 from .engine.config import ExperimentConfig
 from .errors import LabelError, ModelError
 from .heatmaps import DecoderConfig, encode, from_map, to_map
@@ -63,6 +64,7 @@ class Predictor:
         provenance: what answers say about where they come from.
         shape: of the labels that the model was trained on; None if it does not say.
         precision: in how many bits the network computes.
+        run: what runs the network in place of PyTorch, where no clicks are shown to it.
 
     Raises:
         ModelError: there is no such device, or it is not made for the precision.
@@ -78,8 +80,10 @@ class Predictor:
         provenance: dict[str, Any] | None = None,
         shape: ShapePrior | None = None,
         precision: Precision = "fp32",
+        run: Run | None = None,
     ) -> None:
         self.device = pick_device(device)
+        self._exported = run
         self._type = number_type(precision, self.device)
         self.network = network.place(self.device).eval()
         self.config = config
@@ -101,7 +105,7 @@ class Predictor:
         device: str | torch.device | None = None,
         decoder: AnyDecoder | None = None,
         protocol: Protocol | None = None,
-        precision: Precision = "fp32",
+        precision: Precision = "exported",
     ) -> Predictor:
         """A predictor from a model file.
 
@@ -110,7 +114,7 @@ class Predictor:
             device: where to run; by default a GPU if there is one.
             decoder: instead of the model's own.
             protocol: if given, the model must be for this one.
-            precision: in how many bits the network computes.
+            precision: in how many bits the network computes; by default as the model was exported for this machine.
 
         Raises:
             ModelError: no file there, damaged, made for another protocol, or the device is not made for the precision.
@@ -119,7 +123,10 @@ class Predictor:
         if protocol is not None:
             require_protocol(header, protocol, Path(path).name)
         provenance = {"model": header.config.method, "version": header.version}
-        return cls(network, header.config, header.protocol, device, decoder, provenance, shape, precision)
+        device, run = pick_device(device), None
+        if precision == "exported" and device.type == "cpu":
+            precision, run = exported(Path(path), header.version) or ("fp32", None)
+        return cls(network, header.config, header.protocol, device, decoder, provenance, shape, precision, run)
 
     def set_image(self, radiograph: Radiograph) -> None:
         """Look at this image from now on."""
@@ -282,7 +289,11 @@ class Predictor:
         network = self.network
         if not isinstance(network, InteractiveNetwork):
             return self._run(image[None])[0]
-        maps = self._last_maps = self._compute(lambda: self._with_hints(network, image, placement))[0]
+        if self._exported is not None and self._clicks is None:
+            maps = self._run(image[None])[0]
+        else:
+            maps = self._compute(lambda: self._with_hints(network, image, placement))[0]
+        self._last_maps = maps
         if self._clicks is None:
             self._first_maps = maps
         return maps
@@ -329,7 +340,10 @@ class Predictor:
 
     def _run(self, images: torch.Tensor) -> torch.Tensor:
         """The finest output (B, C, H, W) for images (B, H, W), as the readout wants it."""
-        return self.readout.ready(self._compute(lambda: self.network(self._inputs(images))[-1]))
+        inputs = self._inputs(images)
+        if self._exported is not None:  # one image at a time
+            return self.readout.ready(torch.cat([self._exported(each) for each in inputs.split(1)]))
+        return self.readout.ready(self._compute(lambda: self.network(inputs)[-1]))
 
     @torch.inference_mode()
     def _compute(self, maps_of: Callable[[], torch.Tensor]) -> torch.Tensor:

@@ -423,7 +423,7 @@ def train(config: ExperimentConfig, dataset: LandmarkDataset, out: Path, **optio
 
 def make_optimizer(settings: OptimizerConfig, network: torch.nn.Module) -> torch.optim.Optimizer:
     """The optimiser of a network's weights; each of their tensors in one pass where PyTorch has that."""
-    kind: type[torch.optim.Optimizer] = getattr(torch.optim, settings.name)
+    kind: Callable[..., torch.optim.Optimizer] = getattr(torch.optim, settings.name)
     fused = {"fused": True} if "fused" in inspect.signature(kind).parameters else {}
     return kind(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, **fused)
 

@@ -48,6 +48,10 @@ class MapEvidence:
         """That of some landmarks (C,)."""
         return MapEvidence(self.places[indices], self.weights[indices], self.pixel)
 
+    def faded(self, factor: float) -> MapEvidence:
+        """The same pixels, so much less likely."""
+        return MapEvidence(self.places, self.weights * factor, self.pixel)
+
     @property
     def bytes(self) -> int:
         """How much memory it takes."""

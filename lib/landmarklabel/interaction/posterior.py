@@ -35,6 +35,8 @@ class PosteriorConfig(BaseModel):
         discount: by how much less a landmark's map says about the others than about itself: maps of neighbours err
             together, which a product of independent likelihoods would not know.
         doubt: by how much less still, where it is asked how sure all of that is, and what to look at next.
+        fade: by what each click multiplies how much more likely than "anywhere" a map makes a place: the more is placed,
+            the better the others follow from that alone. It matters where maps say little, as with few labels.
         rounds: of telling the others what the maps say.
         trust: how much of a difference between hypotheses counts, of the log of what maps and prior say of them. They
             say it once for each landmark, and err together.
@@ -49,6 +51,7 @@ class PosteriorConfig(BaseModel):
     floor: float = Field(0.1, gt=0, lt=1)
     discount: float = Field(5.0, ge=1)
     doubt: float = Field(100.0, ge=1)
+    fade: float = Field(0.8, gt=0, le=1)
     rounds: int = Field(5, ge=1)
     trust: float = Field(0.03, gt=0, le=1)
     spread: tuple[float, ...] = Field((1.0,), min_length=1)
@@ -102,7 +105,7 @@ class Posterior:
     def _read(self, before: LowRankGaussian, free: torch.Tensor, clicks: int) -> Belief:
         """The maps of ``free`` landmarks in the light of ``before``."""
         assert self.evidence is not None
-        evidence, discount = self.evidence.only(free), self.config.discount
+        evidence, discount = self.evidence.only(free).faded(self.config.fade**clicks), self.config.discount
         start = before.mean[free], before.of_points()[free]
         joint, _, mean, covariance = self._settled(before, evidence, free, *start)
         # Once more, with less trust in what neighbours say: where it is, and how sure that is, are two questions.

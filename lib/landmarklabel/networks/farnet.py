@@ -172,6 +172,7 @@ class Merge(nn.Module):
         # The 1x1 of both joined is the sum of a 1x1 of each, and a 1x1 may come before a resize: a quarter of the work
         # on the coarser features, and nothing is joined.
         conv, norm, activation = self.mix
+        assert isinstance(conv, nn.Conv2d)
         own, others = conv.weight.split([features.shape[1], lateral.shape[1]], dim=1)
         return activation(norm(resize(F.conv2d(features, own)) + F.conv2d(lateral, others)))
 
