@@ -151,6 +151,7 @@ def test_a_server_trains_by_itself(tmp_path: Path, triangle: Protocol) -> None:
         assert state()["state"] == "running"
         assert server("POST", "/train/farnet", json={"epochs": 5000}).ok
         assert state()["reason"] == "a training that somebody asked for is running"
-        assert next(run["state"] for run in server.get("/runs/") if run["started_by"] == "policy") == "stopped"
+        own = [run["id"] for run in server.get("/runs/") if run["started_by"] == "policy"]
+        server.wait_for(lambda: server.get(f"/runs/{own[0]}")["state"] == "stopped", 30)
     finally:
         server.stop()
