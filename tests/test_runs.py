@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 import tiny
 from landmarklabel.cli import app
 from landmarklabel.engine.publishing import previous_of, publish
-from landmarklabel.engine.runrecord import MemoryShortError, memory_errors, process_mark, read_record
+from landmarklabel.engine.runrecord import MemoryShortError, is_alive, memory_errors, process_mark, read_record
 from landmarklabel.engine.runs import list_runs, models_of, publish_run
 from landmarklabel.errors import ConfigError, ModelError, NotFoundError, StorageError
 from landmarklabel.modelfile import read_header
@@ -48,6 +49,18 @@ def ended() -> dict[str, Any]:
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     said = json.loads(output.stdout.splitlines()[-1])
     return dict(zip(("mark", "niceness", "threads", "variable"), said, strict=True))
+
+
+def test_a_process_that_has_ended_does_not_run_though_nobody_has_asked_how() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    mark = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
+    assert is_alive(mark)
+    assert process.stdin is not None
+    process.stdin.close()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, and still there to be asked
+    assert not is_alive(mark)
+    process.wait()
+    assert not is_alive(mark)
 
 
 # Publishing --------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from servers import Server, prepare
+from servers import TRAIN_S, Server, prepare
 
 import tiny
 from landmarklabel.errors import ConfigError
@@ -125,12 +125,12 @@ def test_a_server_trains_by_itself(tmp_path: Path, triangle: Protocol) -> None:
         server.start()
         assert state()["reason"] == "7 final labels; training begins at 8"
         assert server("POST", "/train/farnet", json={"epochs": 5000}).ok
-        server.wait_for(lambda: server.get("/info/")["train_stats"]["farnet"].get("epoch"), 120)
+        server.wait_for(lambda: server.get("/info/")["train_stats"]["farnet"].get("epoch"), TRAIN_S)
         label(server, 7)
         assert state()["reason"] == "a training that somebody asked for is running"
         assert server("DELETE", "/train/").ok
-        server.wait_for(lambda: state()["state"] == "running", 60)
-        server.wait_for(lambda: state()["state"] == "waiting", 120)
+        server.wait_for(lambda: state()["state"] == "running", TRAIN_S)
+        server.wait_for(lambda: state()["state"] == "waiting", TRAIN_S)
         assert (state()["labels"], state()["next_at"]) == (8, 12)
         newest, asked_for = server.get("/runs/")
         assert (asked_for["started_by"], asked_for["state"]) == ("person", "stopped")
@@ -138,19 +138,20 @@ def test_a_server_trains_by_itself(tmp_path: Path, triangle: Protocol) -> None:
         assert server.infer("image_015")["model"]["version"] == newest["version"]
 
         label(server, 8, 9, 10, 11)
-        server.wait_for(lambda: server.get("/info/")["train_stats"]["farnet"].get("labels") == 12, 60)
+        server.wait_for(lambda: server.get("/info/")["train_stats"]["farnet"].get("labels") == 12, TRAIN_S)
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
         server.start()
-        server.wait_for(lambda: state()["state"] == "running", 60)
+        server.wait_for(lambda: state()["state"] == "running", TRAIN_S)
         assert state()["reason"].startswith("training on 12 final labels since")
         assert state()["next_at"] == 18
 
-        server.wait_for(lambda: server.get("/info/")["train_stats"]["farnet"]["state"] == "running", 60)
+        server.wait_for(lambda: server.get("/info/")["train_stats"]["farnet"]["state"] == "running", TRAIN_S)
         assert server("POST", "/train/nothing", json={}).status_code == 404
         assert state()["state"] == "running"
         assert server("POST", "/train/farnet", json={"epochs": 5000}).ok
         assert state()["reason"] == "a training that somebody asked for is running"
-        assert next(run["state"] for run in server.get("/runs/") if run["started_by"] == "policy") == "stopped"
+        own = [run["id"] for run in server.get("/runs/") if run["started_by"] == "policy"]
+        server.wait_for(lambda: server.get(f"/runs/{own[0]}")["state"] == "stopped", TRAIN_S)
     finally:
         server.stop()

@@ -78,9 +78,11 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def is_alive(process: Any) -> bool:
-    """Whether a marked process still runs; a number that was given to another process since does not count."""
+    """Whether a marked process still runs; one that has ended, or another of its number since, does not count."""
     try:
-        return bool(abs(psutil.Process(process["pid"]).create_time() - process["started"]) < 1)
+        found = psutil.Process(process["pid"])
+        same = abs(found.create_time() - process["started"]) < 1
+        return bool(same and found.status() != psutil.STATUS_ZOMBIE)
     except (psutil.Error, TypeError, KeyError, ValueError):
         return False
 
