@@ -128,6 +128,47 @@ def test_processes_that_are_killed_lose_nothing(studies: Path, tmp_path: Path) -
     require_all(crowd)
 
 
+_DIES = """
+import os, sys
+from landmarklabel.store import LabelStore
+
+store, writings = LabelStore(sys.argv[1]), []
+writing = store.index.writing
+
+def dies_before_the_second():
+    writings.append(1)
+    return writing() if len(writings) < 2 else os._exit(9)
+
+store.index.writing = dies_before_the_second
+{change}
+"""
+
+
+@pytest.mark.parametrize(
+    "change", ["store.note_label('image_00', 'final', {'score': 2})", "store.note_image('image_00', {'score': 2})"]
+)
+def test_a_process_that_dies_between_a_note_and_the_index(studies: Path, change: str) -> None:
+    """The index says what the files say: to who has the store open, who opens it, and who makes the index anew."""
+    store = LabelStore(studies)
+    store.save("image_00", "final", ".mrk.json", b"{}", {"score": 1})
+    store.note_image("image_00", {"score": 1})
+    died = subprocess.run([sys.executable, "-c", _DIES.replace("{change}", change), str(studies)], check=False)
+    assert died.returncode == 9
+    assert store.notice()
+    assert not store.notice()
+    open_one = list(store.everything())
+    store.close()
+    again = LabelStore(studies)
+    assert list(again.everything()) == open_one
+    again.close()
+    (studies / ".landmarklabel/index.sqlite").unlink()
+    anew = LabelStore(studies)
+    assert list(anew.everything()) == open_one
+    scores = anew.image_info("image_00")["score"], anew.label("image_00", "final").info["score"]
+    assert sorted(scores) == [1, 2]
+    anew.close()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_the_same_with_a_postgresql(studies: Path, tmp_path: Path, postgres: Postgres) -> None:  # noqa: F811

@@ -14,7 +14,7 @@ from ..errors import NotFoundError
 from ..files import sha256, storage_errors
 from . import durable
 from .history import IMAGE, History
-from .index import IMAGES, LABELS, bump
+from .index import IMAGES, LABELS
 from .layout import require_safe
 from .reading import plain
 from .scanning import SAVING
@@ -141,15 +141,13 @@ class ImageWriter(StoreWriter):
         with self._locked():
             before, history = self.image_info(name), self.history_of(name)
             merged = {**before, **info}
-            history.note_image(merged)
-            try:
-                with self.index.writing() as connection:
-                    row = IMAGES.c.id == name
-                    connection.execute(update(IMAGES).where(row).values(info=json.dumps(merged)))
-                    bump(connection)
-            except BaseException:
-                history.note_image(before)
-                raise
+            told = update(IMAGES).where(IMAGES.c.id == name).values(info=json.dumps(merged))
+            self._note(
+                name,
+                write=lambda: history.note_image(merged),
+                undo=lambda: history.note_image(before),
+                tell=lambda index: index.execute(told),
+            )
 
 
 def _told(history: History, number: int) -> dict[str, Any]:

@@ -286,12 +286,13 @@ class StoreReader:
             NotFoundError: there is no such image or version, or it is a tombstone.
             StorageError: its file is gone, or damaged.
         """
-        versions, _ = self.history(name, tag)
-        version = next((each for each in versions if each.number == number), None)
-        if version is not None and not version.sha256 and version.has_content:
-            return self.label_file(name, tag).read_bytes(), version.suffix
+        self.image_file(name)
         history = self.history_of(name)
-        version = version or history.version(tag, number)
+        if number not in history.numbers().get(tag, []):  # one that was put there by hand is not kept yet
+            version = next((each for each in self.history(name, tag)[0] if each.number == number), None)
+            if version is not None:
+                return self.label_file(name, tag).read_bytes(), version.suffix
+        version = history.version(tag, number)
         return history.content(tag, version), version.suffix
 
     def history_of(self, name: str) -> History:

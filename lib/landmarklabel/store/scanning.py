@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
 
 from ..files import storage_errors
 from .history import History, digest
@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 #: What a save leaves behind that is cut off: hidden, and written over by the next one.
 SAVING = ".saving"
+
+#: Before an image's id in the table of folders: what is noted of it, or of a label of it, is being written just now.
+NOTING = "@"
 
 #: The clock of a file system may stand still for so long: what changes meanwhile has the same time (ns).
 _TICK_NS = 50_000_000
@@ -62,16 +65,37 @@ class Scanner:
 
     def scan(self, folders: Iterable[str]) -> bool:
         """Look through some folders. Returns whether anything had changed."""
-        folders = set(folders)
+        folders = {name for name in folders if not name.startswith(NOTING)}
         with storage_errors(self._layout.labels / "final", "the studies"), self._index.writing() as connection:
             came = self._scan_images(connection) if "" in folders else None
             if came:  # labels may have waited for their images
                 folders |= set(self._layout.tags())
-            images = set(_ids(connection))
+            images = set(_ids(connection, select(IMAGES.c.id)))
             changed = [self._scan_labels(connection, tag, images) for tag in sorted(folders - {""})]
-            if any(changed) or came is not None:
+            finished = self._finish_notes(connection)
+            anything = any(changed) or came is not None or finished
+            if anything:
                 bump(connection)
-        return any(changed) or came is not None
+        return anything
+
+    def _finish_notes(self, connection: Connection) -> bool:
+        """Read again what is noted of images where a process died that wrote it. Returns whether there were any."""
+        begun = _ids(connection, select(FOLDERS.c.name).where(FOLDERS.c.name.startswith(NOTING)))
+        for name in (mark.removeprefix(NOTING) for mark in begun):
+            self._read_notes(connection, name)
+        if begun:
+            connection.execute(delete(FOLDERS).where(FOLDERS.c.name.startswith(NOTING)))
+        return bool(begun)
+
+    def _read_notes(self, connection: Connection, name: str) -> None:
+        for suffix in _ids(connection, select(IMAGES.c.suffix).where(IMAGES.c.id == name)):
+            info = json.dumps(self._image_info(name, suffix, True))
+            connection.execute(update(IMAGES).where(IMAGES.c.id == name).values(info=info))
+        columns = (LABELS.c.tag, LABELS.c.suffix, LABELS.c.mtime_ns, LABELS.c.size)
+        for tag, *found in rows(connection, select(*columns).where(LABELS.c.image == name)):
+            with suppress(FileNotFoundError):  # gone: its folder has changed
+                info = json.dumps(self._identify(name, tag, Found(*found), True)[1])
+                connection.execute(update(LABELS).where(LABELS.c.image == name, LABELS.c.tag == tag).values(info=info))
 
     # Images -------------------------------------------------------------------------------------------------
 
@@ -249,8 +273,8 @@ def _chosen(files: list[Found], known: Found | None) -> Found:
     return next((file for file in files if known is not None and file.suffix == known.suffix), files[0])
 
 
-def _ids(connection: Connection) -> list[str]:
-    return [name for (name,) in rows(connection, select(IMAGES.c.id))]
+def _ids(connection: Connection, query: Select[Any]) -> list[str]:
+    return [name for (name,) in rows(connection, query)]
 
 
 def _forget(connection: Connection, column: Any, names: Iterable[str], tag: str | None = None) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from ..errors import LandmarkLabelError, NotFoundError
 from ..io.layouts.studies import SEGMENTATION_TAG
 from .images import ImageWriter
-from .index import LABELS, bump
+from .index import LABELS
 from .layout import require_safe
 from .reading import Label
 from .versions import Action, Version, noted
@@ -129,15 +129,13 @@ class LabelStore(ImageWriter):
             assert label is not None
             assert label.version is not None
             before, merged = history.version(tag, label.version), {**label.info, **info}
-            history.rewrite(tag, replace(before, info=merged, **noted(merged)))
-            try:
-                with self.index.writing() as connection:
-                    row = (LABELS.c.image == name, LABELS.c.tag == tag)
-                    connection.execute(update(LABELS).where(*row).values(info=json.dumps(merged)))
-                    bump(connection)
-            except BaseException:
-                history.rewrite(tag, before)
-                raise
+            told = update(LABELS).where(LABELS.c.image == name, LABELS.c.tag == tag).values(info=json.dumps(merged))
+            self._note(
+                name,
+                write=lambda: history.rewrite(tag, replace(before, info=merged, **noted(merged))),
+                undo=lambda: history.rewrite(tag, before),
+                tell=lambda index: index.execute(told),
+            )
 
     def drafts(self) -> list[Label]:
         """Work that was begun and is not final yet, by image."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from ..errors import LandmarkLabelError
 from ..files import storage_errors
@@ -21,7 +21,7 @@ from . import durable
 from .history import digest
 from .index import FOLDERS, LABELS, bump
 from .reading import Label, StoreReader, found_by_hand, put_row
-from .scanning import SAVING, mtime_ns
+from .scanning import NOTING, SAVING, mtime_ns
 from .versions import Action, Version, noted, now
 
 logger = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 _FOLDER = select(FOLDERS.c.mtime_ns).where(FOLDERS.c.name == bindparam("tag"))
 _NEW_FOLDER = insert(FOLDERS).values(name=bindparam("tag"), mtime_ns=bindparam("time"))
+_DROP_FOLDER = delete(FOLDERS).where(FOLDERS.c.name == bindparam("tag"))
 _SET_FOLDER = update(FOLDERS).where(FOLDERS.c.name == bindparam("tag")).values(mtime_ns=bindparam("time"))
 
 
@@ -130,6 +131,33 @@ class StoreWriter(StoreReader):
                 if not done:
                     history.drop(tag, tombstone)
                 raise
+
+    def _note(
+        self, name: str, write: Callable[[], None], undo: Callable[[], None], tell: Callable[[Connection], Any]
+    ) -> None:
+        """Note something of an image, or a label of it: in its file, and in the index.
+
+        If it ends in between, a mark is left in the index, and the next one who looks reads the files again.
+
+        Args:
+            name: of the image.
+            write: writes the file.
+            undo: writes the file as it was.
+            tell: tells the index.
+        """
+        mark = {"tag": f"{NOTING}{name}"}
+        with self.index.writing() as connection:
+            connection.execute(_DROP_FOLDER, mark)
+            connection.execute(_NEW_FOLDER, {**mark, "time": 0})
+        write()
+        try:
+            with self.index.writing() as connection:
+                tell(connection)
+                connection.execute(_DROP_FOLDER, mark)
+                bump(connection)
+        except BaseException:
+            undo()
+            raise
 
     def _as_it_is(self, name: str, tag: str) -> Label | None:
         """The label that is there now, kept in the history; None if there is none."""
