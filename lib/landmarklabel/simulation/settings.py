@@ -24,7 +24,7 @@ class Habits(_Part):
         tolerance: error up to which a landmark is right, in mm, or in pixels of the image where a spacing is unknown.
         noise: standard deviation of each coordinate of a click, in the same unit.
         order: in which landmarks are looked at: the tool's own, the worst first, or any.
-        confirm: whether what is looked at and right is confirmed, by a key in 3D Slicer: it stays, and the others follow
+        confirm: whether what is looked at and right is confirmed, by a key in 3D Slicer: it stays, and others follow
             it as they do a click. Without, it may move, and is looked at again.
         follow: whether what was not clicked follows; without, a click moves its landmark alone.
         trust: landmarks that are right with this probability, as the tool says, are not looked at; 0: all are.
