@@ -23,6 +23,7 @@ def simulate(
     ] = None,
     noise: Annotated[float, typer.Option(min=0, help="Deviation of the reader's clicks, in the same unit.")] = 0,
     order: Annotated[str, typer.Option(help="What the reader looks at first: model, oracle or random.")] = "model",
+    confirm: Annotated[bool, typer.Option(help="What is looked at and right stays, as `Space` does in Slicer.")] = True,
     trust: Annotated[
         float, typer.Option(min=0, max=1, help="Do not look at landmarks that the tool says are right with this.")
     ] = 0,
@@ -66,7 +67,7 @@ def simulate(
     content: dict[str, Any] = {
         "habits": {
             "tolerance": dataset.protocol.radii[0] if tolerance is None else tolerance,
-            "noise": noise, "order": order, "trust": trust,
+            "noise": noise, "order": order, "confirm": confirm, "trust": trust,
             "look_s": pace[0], "click_s": pace[1],
         },
         "strategy": strategy, "prediction": prediction, "train": train_at, "wait_for_training": wait_for_training,

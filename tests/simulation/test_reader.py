@@ -91,12 +91,14 @@ def test_by_hand_exactly_what_is_off_is_clicked(seed: int, order: str) -> None:
     np.testing.assert_array_equal(reading.points, np.where(off[:, None], truth, screen.points))
 
 
-@given(SEEDS, ORDERS)
-def test_with_the_shape_of_labels_all_end_within_the_tolerance(triangle: Protocol, seed: int, order: str) -> None:
+@given(SEEDS, ORDERS, st.booleans())
+def test_with_the_shape_of_labels_all_end_within_the_tolerance(
+    triangle: Protocol, seed: int, order: str, confirm: bool
+) -> None:
     rng = np.random.default_rng(seed)
-    labels = np.array([[100, 200], [300, 190], [210, 60]]) + rng.normal(0, 25, (8, 3, 2))
+    labels = np.array([[100, 200], [300, 190], [210, 60]]) + rng.uniform(-55, 55, (8, 3, 2))
     desk = OfLabels(triangle, ShapePrior.fit(labels[:-1], np.tile(SIZE, (7, 1))))
-    reading = reader(labels[-1], order=order).read(desk.refine({}), desk)
+    reading = reader(labels[-1], order=order, confirm=confirm).read(desk.refine({}), desk)
     assert (distances(reading.points, labels[-1]) <= 8).all()
     assert len(clicked(reading)) == len(set(clicked(reading))) == reading.placed.sum()
     np.testing.assert_array_equal(reading.points[reading.placed], labels[-1][reading.placed])
@@ -106,7 +108,7 @@ def test_with_the_shape_of_labels_all_end_within_the_tolerance(triangle: Protoco
 def test_what_moves_as_one_takes_one_click(seed: int, order: str) -> None:
     truth, screen = draw(seed)
     shifted = Screen(truth + np.array([30.0, -20.0]), screen.order, screen.trusted)
-    reading = reader(truth, order=order).read(shifted, Rigid(shifted))
+    reading = reader(truth, order=order, confirm=False).read(shifted, Rigid(shifted))
     assert len(clicked(reading)) == 1
     np.testing.assert_allclose(reading.points, truth)
     assert reading.looks == 1 + len(truth) - 1  # the one that was off, then the others, which all had moved
@@ -177,11 +179,29 @@ def test_nobody_looks_where_the_tool_is_sure_and_errors_slip_through_there() -> 
     assert sorted(clicked(reader(truth).read(screen, Frozen(screen)))) == [0, 1]
 
 
+def test_what_is_confirmed_stays_and_the_others_follow_it() -> None:
+    truth, screen = draw(7, landmarks=3, off=0)
+    start = Screen(truth + np.array([[30, 0], [5, 0], [0, 40]]), (1, 0, 2), screen.trusted)
+    asked = []
+
+    class Noting(Frozen):
+        def refine(self, placed: Mapping[int, np.ndarray], missing: Collection[int]) -> Screen:
+            asked.append({index: tuple(point - truth[index]) for index, point in placed.items()})
+            return super().refine(placed, missing)
+
+    elsewhere = Screen(truth + np.array([[30, 0], [-20, 0], [0, 40]]), (1, 0, 2), screen.trusted)
+    reading = reader(truth).read(start, Noting(elsewhere))
+    assert asked == [{1: (5, 0), 0: (0, 0)}, {1: (5, 0), 0: (0, 0), 2: (0, 0)}]
+    assert (reading.looks, reading.clicks) == (3, 2)
+    np.testing.assert_allclose(reading.points, truth + np.array([[0, 0], [5, 0], [0, 0]]))
+    assert list(reading.placed) == [True, False, True]
+
+
 def test_what_drifts_out_of_tolerance_is_seen_by_however_little() -> None:
     truth, screen = draw(7, landmarks=2, off=0)
     start = Screen(truth + np.array([[30, 0], [7.9, 0]]), (1, 0), screen.trusted)
     moved = Screen(truth + np.array([[0, 0], [8.1, 0]]), (1, 0), screen.trusted)
-    reading = reader(truth).read(start, Frozen(moved))
+    reading = reader(truth, confirm=False).read(start, Frozen(moved))
     assert [(act.kind, act.index) for act in reading.acts] == [
         ("look", 1), ("look", 0), ("click", 0), ("look", 1), ("click", 1),
     ]  # fmt: skip
@@ -191,7 +211,7 @@ def test_what_hardly_moves_is_not_looked_at_again() -> None:
     truth, screen = draw(7, landmarks=2, off=0)
     start = Screen(truth + np.array([[30, 0], [1, 0]]), (1, 0), screen.trusted)
     moved = Screen(truth + np.array([[0, 0], [1.5, 0]]), (1, 0), screen.trusted)
-    reading = reader(truth).read(start, Frozen(moved))
+    reading = reader(truth, confirm=False).read(start, Frozen(moved))
     assert [act.kind for act in reading.acts] == ["look", "look", "click"]
 
 

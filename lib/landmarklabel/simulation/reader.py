@@ -1,7 +1,7 @@
 """A reader who knows where the landmarks of an image are, and puts right whatever is off by more than a tolerance.
 
-The reader looks at one landmark after the other, and clicks the first that is off. The others follow; what has moved is
-looked at again; and so on until everything that is looked at is right. Without a prediction every landmark is placed.
+The reader looks at one landmark after the other, confirms what is right, and clicks the first that is off. What is not
+settled follows; and so on until everything that is looked at is right. Without a prediction every landmark is placed.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Desk(Protocol):
     """The tool, of one image."""
 
     def refine(self, placed: Mapping[int, Array], missing: Collection[int]) -> Screen:
-        """The image after all corrections so far: what was placed, in pixels, and what is not in the image."""
+        """The image after all that a person has said: what was placed or confirmed, in pixels; what is not there."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,7 @@ class Reader:
         self._shuffled = tuple(int(index) for index in rng.permutation(len(truth)))
         self._seen = np.full(truth.shape, np.nan)
         self._placed: dict[int, Array] = {}
+        self._confirmed: dict[int, Array] = {}
         self._missing: list[int] = []
         self._acts: list[Act] = []
 
@@ -169,6 +170,8 @@ class Reader:
                 self._seen[index] = screen.points[index]
                 if self._off(errors[index]):
                     return index
+                if self._habits.confirm:
+                    self._confirmed[index] = screen.points[index]
         return None
 
     def _off(self, error: float) -> bool:
@@ -181,7 +184,8 @@ class Reader:
         return list(dict.fromkeys([*order, *range(len(errors))]))
 
     def _needs_look(self, index: int, screen: Screen, error: float) -> bool:
-        if index in self._placed or index in self._missing or np.isnan(error):
+        settled = index in self._placed or index in self._confirmed or index in self._missing
+        if settled or np.isnan(error):
             return False
         if self._habits.trust and screen.trusted[index]:
             return False
@@ -197,7 +201,7 @@ class Reader:
             return screen.with_point(index, self._placed.get(index, np.full(2, np.nan)))
         self._spend(self._habits.click_s)
         start = time.perf_counter()
-        screen = desk.refine(self._placed, self._missing)
+        screen = desk.refine({**self._confirmed, **self._placed}, self._missing)
         self._acts.append(Act(kind, index, error, time.perf_counter() - start))
         return screen
 

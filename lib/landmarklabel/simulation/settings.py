@@ -24,6 +24,8 @@ class Habits(_Part):
         tolerance: error up to which a landmark is right, in mm, or in pixels of the image where a spacing is unknown.
         noise: standard deviation of each coordinate of a click, in the same unit.
         order: in which landmarks are looked at: the tool's own, the worst first, or any.
+        confirm: whether what is looked at and right is confirmed, by a key in 3D Slicer: it stays, and others follow
+            it as they do a click. Without, it may move, and is looked at again.
         follow: whether what was not clicked follows; without, a click moves its landmark alone.
         trust: landmarks that are right with this probability, as the tool says, are not looked at; 0: all are.
         look_s, click_s: how long a look takes, and a click, in seconds.
@@ -32,6 +34,7 @@ class Habits(_Part):
     tolerance: float = Field(gt=0)
     noise: float = Field(0.0, ge=0)
     order: Literal["model", "oracle", "random"] = "model"
+    confirm: bool = True
     follow: bool = True
     trust: float = Field(0.0, ge=0, le=1)
     look_s: float = Field(0.0, ge=0)
@@ -100,6 +103,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "random-order": {"habits": {"order": "random"}},
     "oracle-order": {"habits": {"order": "oracle"}},
     "random-strategy": {"strategy": "random"},
+    "no-confirm": {"habits": {"confirm": False}},
     "posterior-first": {"prediction": "refine"},
     "trust": {"habits": {"trust": 0.95}},
     "no-trust": {"habits": {"trust": 0.0}},
@@ -115,6 +119,7 @@ TITLES = {
     "random-order": "landmarks in random order",
     "oracle-order": "the worst landmark first (oracle)",
     "random-strategy": "images in random order",
+    "no-confirm": "what was found right may move again",
     "posterior-first": "network and shape of labels together at first sight",
     "trust": "no look where the tool is sure",
     "no-trust": "every landmark is looked at",
