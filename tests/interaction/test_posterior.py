@@ -1,5 +1,7 @@
 """Prior and heat maps together: each mends what the other gets wrong, and a click stays where it was put."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from numpy.typing import NDArray
 from outlines import SIZE, outlines
 
 from landmarklabel.interaction.evidence import MapEvidence
-from landmarklabel.interaction.posterior import Posterior
+from landmarklabel.interaction.posterior import Posterior, PosteriorConfig
 from landmarklabel.interaction.shape_prior import ShapePrior
 from landmarklabel.interaction.simulation import Reader, at_random, simulate
 from landmarklabel.metrics import manual_revision, radial_errors
@@ -113,3 +115,20 @@ def test_a_simulated_reader_leaves_out_what_has_no_truth(prior: ShapePrior) -> N
     errors = radial_errors(revision.points, truth)
     assert np.isnan(errors[:, 3:]).all()
     assert errors[5, :3].max() < 3
+
+
+def test_maps_that_say_little_give_way_to_what_was_placed(prior: ShapePrior) -> None:
+    """All maps are wrong alike, and not sure: a shift, such as a network of few labels makes."""
+    truth = outlines(1, 1)[0]
+    sure = posterior_of(prior, maps_of(truth + 12.0, {}))
+    assert sure.evidence is not None
+    unsure = replace(sure, evidence=sure.evidence.faded(5 / float(sure.evidence.weights.max())))
+    alone, placed = Posterior(prior.in_pixels(SIZE)), np.arange(0, len(truth), 2)
+    rest = np.setdiff1d(np.arange(len(truth)), placed)
+
+    def wrong(posterior: Posterior) -> float:
+        return float(error(posterior.given(placed, truth[placed]).mean, truth)[rest].mean())
+
+    steady = replace(unsure, config=PosteriorConfig(fade=1.0))
+    assert wrong(unsure) < 0.8 * wrong(steady)
+    assert wrong(unsure) < 1.2 * wrong(alone)

@@ -35,8 +35,8 @@ class PosteriorConfig(BaseModel):
         discount: by how much less a landmark's map says about the others than about itself: maps of neighbours err
             together, which a product of independent likelihoods would not know.
         doubt: by how much less still, where it is asked how sure all of that is, and what to look at next.
-        fade: by what each click multiplies how much more likely than "anywhere" a map makes a place: the more is placed,
-            the better the others follow from that alone. It matters where maps say little, as with few labels.
+        fade: by what each click multiplies how much more likely than "anywhere" a map makes a place: the more is
+            placed, the better the others follow from that alone. It matters where maps say little, as with few labels.
         rounds: of telling the others what the maps say.
         trust: how much of a difference between hypotheses counts, of the log of what maps and prior say of them. They
             say it once for each landmark, and err together.
