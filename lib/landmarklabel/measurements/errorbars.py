@@ -97,7 +97,8 @@ def _around(points: Array, errors: Array) -> Array:
 def _factors(plan: Plan, scaling: ErrorScaling, clicks: int) -> Array:
     """(2, P), by what inner and outer errors of values are multiplied; NaN where values are counted in steps."""
     steps = (np.nan, np.nan)
-    return np.array([steps if _in_steps(part) else scaling.of(each.name, clicks) for part, each in plan]).T
+    found = [steps if _in_steps(part) else scaling.of(each.name, clicks) for part, each in plan]
+    return np.array(found, dtype=np.float64).reshape(-1, 2).T
 
 
 def _scaled(rising: Array, count: NDArray[np.intp], value: Array, factors: Array) -> Array:
