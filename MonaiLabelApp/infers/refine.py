@@ -128,15 +128,14 @@ class RefineTask(InferTask):
     ) -> Refinement:
         config = seen.header.config.posterior if seen.header else PosteriorConfig()
         radius = self._protocol.radii[0] / float(np.mean(seen.spacing))
+        noise = readers_noise(self._protocol, seen.spacing)
         return refine(
             Posterior(shape.in_pixels(seen.geometry.size), evidence, config, self._renamings),
             self._protocol,
             asked.placed,
             asked.missing,
             tolerance=radius,
-            noise=readers_noise(
-                self._protocol, seen.spacing
-            ),  # the others follow what was placed no more closely than that
+            noise=noise,  # the others follow what was placed no more closely than that
             unknown=None if evidence is not None else ~shape.known,
         )
 

@@ -180,3 +180,15 @@ def test_vertebrae_that_are_no_column_are_refused(names):
 
 def test_levels_are_those_of_the_protocol():
     assert tuple(LEVELS) == tuple(structure.name for structure in SPINE.structures)
+
+
+@pytest.mark.parametrize("part, major", [(0.5, "cobb_mt"), (2.0, "cobb_tl")])
+def test_the_half_of_the_image_says_which_curve_is_the_lumbar_one(part, major):
+    """The same spine, high or low in its image; in pixels or in mm."""
+    tilts = np.interp(np.arange(17), [0, 3, 7, 12, 16], [0, 6, -16, 18, 4])
+    points = spine(tilts, drift=3 * np.sin(np.arange(17)))  # on both sides of the line between its ends: no single arc
+    middle = points[:, 1].mean() / part  # of the image: the spine lies at so many halves of it
+    for spacing in (None, (0.2, 0.3)):
+        found = measure(SPINE, points, spacing, height=2 * middle)
+        largest = max((each for each in found if each.name in ("cobb_pt", "cobb_mt", "cobb_tl")), key=lambda m: m.value)
+        assert largest.name == major

@@ -27,6 +27,9 @@ CLICKS = 3
 #: Which parts of the stated dependence are tried.
 DEPENDENCES = (1.0, 0.3, 0.0)
 
+# More images say little new, and take their time.
+_MOST_IMAGES = 50
+
 #: A definition's own factor counts as much as the common one where so many images tell it.
 IMAGES = 20
 
@@ -70,16 +73,6 @@ class _Stated:
         true = self.true[:, columns]
         return float(((low <= true) & (true <= high))[np.isfinite(low + high + true)].mean())
 
-    def score(self, factors: Factors, columns: NDArray[np.intp]) -> float:
-        """The interval score of both (Gneiting & Raftery 2007): width, and how far out the truth lies."""
-        total = 0.0
-        for level, (share, factor) in enumerate(zip(INTERVALS, factors, strict=True)):
-            low, high = self._ends(level, factor, columns)
-            true = self.true[:, columns]
-            outside = np.maximum(low - true, 0) + np.maximum(true - high, 0)
-            total += float(np.nanmean((1 - share) * (high - low) + 2 * outside))
-        return total
-
     def defined(self, columns: NDArray[np.intp]) -> bool:
         """Whether there is anything to compare."""
         return bool(np.isfinite(self.true[:, columns] + self._ends(0, 1.0, columns)[0]).any())
@@ -117,9 +110,10 @@ def scaling_of(cases: Sequence[Case], refiners: Refiners, protocol: Protocol) ->
     plan = plan_of(protocol)
     if not protocol.measurements:
         return None
+    cases = cases[:: -(-len(cases) // _MOST_IMAGES) or 1]
     looks = [look for case in cases for look in _looks(case, refiners)]
     found = [_fitted(looks, plan, dependence, len(cases)) for dependence in DEPENDENCES]
-    return min(found, key=lambda each: each[1])[0]
+    return min(found, key=_change)
 
 
 def _looks(case: Case, refiners: Refiners) -> Iterator[_Look]:
@@ -131,13 +125,17 @@ def _looks(case: Case, refiners: Refiners) -> Iterator[_Look]:
         yield from (_Look(truth, spacing, placed, known) for placed, known in recording.answers)
 
 
-def _fitted(looks: Sequence[_Look], plan: Plan, dependence: float, images: int) -> tuple[ErrorScaling, float]:
-    """The factors for one dependence, and how well measurements are stated then; less is better."""
+def _change(scaling: ErrorScaling) -> float:
+    """How much factors change errors, on average: the dependence that is true asks for the least."""
+    return float(np.abs(np.log([list(factors) for factors in scaling.measurements.values()])).mean())
+
+
+def _fitted(looks: Sequence[_Look], plan: Plan, dependence: float, images: int) -> ErrorScaling:
+    """The factors for one dependence."""
     names = np.array([definition.name for _, definition in plan])
     columns = {name: np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())}
     common: list[Factors] = []
     single: dict[str, list[Factors]] = {name: [] for name in columns}
-    scores: list[float] = []
     for clicks in range(1 + max(len(look.placed) for look in looks)):
         stated = _stated([look for look in looks if len(look.placed) == clicks], plan, dependence)
         there = {name: places for name, places in columns.items() if stated.defined(places)}
@@ -145,10 +143,8 @@ def _fitted(looks: Sequence[_Look], plan: Plan, dependence: float, images: int) 
         for name in columns:
             own = _factors(stated, [there[name]]) if name in there else common[-1]
             single[name].append(_between(own, common[-1], images / (images + IMAGES)))
-        scores += [np.log(max(stated.score(single[name][-1], places), 1e-12)) for name, places in there.items()]
     measurements = {name: tuple(factors) for name, factors in single.items()}
-    scaling = ErrorScaling(dependence=dependence, common=tuple(common), measurements=measurements)
-    return scaling, float(np.mean(scores)) if scores else 0.0
+    return ErrorScaling(dependence=dependence, common=tuple(common), measurements=measurements)
 
 
 def _factors(stated: _Stated, definitions: Sequence[NDArray[np.intp]]) -> Factors:

@@ -21,6 +21,9 @@ Array = NDArray[np.float64]
 #: What the two intervals hold: as much as one and two standard deviations of a normal distribution do.
 INTERVALS = (0.68, 0.95)
 
+# Quantiles at which errors are multiplied, and between which it is interpolated: the ends of the intervals, and all.
+_KNOTS = (0.0, 0.025, 0.16, 0.5, 0.84, 0.975, 1.0)
+
 # Of so many samples a value must be defined, or nothing is said of its error.
 _OFTEN = 0.5
 
@@ -94,7 +97,8 @@ def _around(points: Array, errors: Array) -> Array:
 def _factors(plan: Plan, scaling: ErrorScaling, clicks: int) -> Array:
     """(2, P), by what inner and outer errors of values are multiplied; NaN where values are counted in steps."""
     steps = (np.nan, np.nan)
-    return np.array([steps if _in_steps(part) else scaling.of(each.name, clicks) for part, each in plan]).T
+    found = [steps if _in_steps(part) else scaling.of(each.name, clicks) for part, each in plan]
+    return np.array(found, dtype=np.float64).reshape(-1, 2).T
 
 
 def _scaled(rising: Array, count: NDArray[np.intp], value: Array, factors: Array) -> Array:
@@ -108,13 +112,13 @@ def _scaled(rising: Array, count: NDArray[np.intp], value: Array, factors: Array
         factors: (2, P), of errors up to the 68 % interval, and from the 95 % interval on; NaN leaves values as they
             are. Where no value is negative, none becomes so.
     """
-    low95, low68, middle, high68, high95 = (_at(rising, count, each) for each in (0.025, 0.16, 0.5, 0.84, 0.975))
-    off = rising - middle
-    near, far = np.where(off > 0, high68 - middle, middle - low68), np.where(off > 0, high95 - middle, middle - low95)
-    outward = np.clip((np.abs(off) - near) / np.maximum(far - near, 1e-12), 0, 1)
-    scaled = value + off * (factors[0] + (factors[1] - factors[0]) * outward)
-    scaled = np.maximum.accumulate(np.maximum(scaled, np.where(rising[0] >= 0, 0.0, -np.inf)), axis=0)
-    return np.where(np.isfinite(factors[0]), scaled, rising)
+    knots = np.stack([_at(rising, count, each) for each in _KNOTS])
+    ends = value + factors[[1, 1, 0, 0, 0, 1, 1]] * (knots - knots[3])
+    ends = np.maximum.accumulate(np.maximum(ends, np.where(rising[0] >= 0, 0.0, -np.inf)), axis=0)
+    scaled = rising.copy()
+    for index in np.flatnonzero(np.isfinite(factors[0]) & (count > 0)):
+        scaled[:, index] = np.interp(rising[:, index], knots[:, index], ends[:, index])
+    return scaled
 
 
 def _at(rising: Array, count: NDArray[np.intp], quantile: float) -> Array:
