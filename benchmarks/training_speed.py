@@ -57,7 +57,7 @@ def measure(method: str, contender: str, studies: Path, epochs: int, amp: str, c
 
 def _config(method: str, epochs: int, amp: str) -> ExperimentConfig:
     """The method at its own settings; validated once, at the end."""
-    changes = {"epochs": epochs, "validation.every": epochs, "validation.pictures": 0, "amp": amp}
+    changes: dict[str, Any] = {"epochs": epochs, "validation.every": epochs, "validation.pictures": 0, "amp": amp}
     return load_experiment(method, changes)
 
 
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
-    parser.add_argument("--amp", default="auto", choices=["auto", "off", "bf16"], help="of the engine")
+    parser.add_argument("--amp", default="native", choices=["native", "off"], help="of the engine; theirs is native")
     parser.add_argument("--clock", default="wall", choices=CLOCKS, help="cpu: of one thread, where others compute, too")
     parser.add_argument("--trial", action="store_true", help="write no result")
     parser.add_argument("--one", nargs=2, metavar=("METHOD", "CONTENDER"), help=argparse.SUPPRESS)

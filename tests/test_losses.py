@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from landmarklabel.heatmaps import encode
 from landmarklabel.losses import HeatmapLoss, LossConfig
-from landmarklabel.losses.cross_entropy import binary_cross_entropy
+from landmarklabel.losses.cross_entropy import binary_cross_entropy, spatial_cross_entropy
 from landmarklabel.losses.pixelwise import adaptive_wing, exponential_weighted_center, squared_error
 
 predictions = st.floats(-1, 2, width=32)
@@ -102,7 +102,20 @@ def test_cross_entropy_and_its_gradient() -> None:
     assert torch.autograd.gradcheck(lambda x: binary_cross_entropy(x, target), small)
 
 
-@pytest.mark.parametrize("name", ["ewc", "mse", "adaptive_wing", "bce"])
+def test_cross_entropy_over_places_and_its_gradient() -> None:
+    """Against PyTorch's own, also for logits that are certain; and the gradient against differences."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 5, 6, generator=generator, dtype=torch.double) * 300
+    target = torch.rand(2, 3, 5, 6, generator=generator, dtype=torch.double)
+    share = target / target.sum(dim=(-2, -1), keepdim=True)
+    expected = F.cross_entropy(logits.flatten(0, 1).flatten(1), share.flatten(0, 1).flatten(1), reduction="none")
+    assert torch.allclose(spatial_cross_entropy(logits, target).flatten(), expected, rtol=1e-8)
+    small = (logits / 300).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: spatial_cross_entropy(x, target), small)
+    assert torch.equal(spatial_cross_entropy(logits, torch.zeros_like(target)), torch.zeros(2, 3).double())
+
+
+@pytest.mark.parametrize("name", ["ewc", "mse", "adaptive_wing", "bce", "cross_entropy"])
 def test_how_maps_lie_in_memory_does_not_matter(name: str) -> None:
     generator = torch.Generator().manual_seed(0)
     maps, points = torch.randn(2, 3, 16, 24, generator=generator), torch.rand(2, 3, 2, generator=generator) * 16

@@ -9,7 +9,7 @@ import tiny
 from landmarklabel.errors import ConfigError, ModelError
 from landmarklabel.networks import FARNetConfig, FPNConfig, NetworkConfig, UNetConfig, build_network
 from landmarklabel.networks.backbones import Backbone
-from landmarklabel.networks.farnet import MSFA, FARNet
+from landmarklabel.networks.farnet import MSFA, FARNet, Up
 
 
 def run(config: NetworkConfig, landmarks: int = 5, size: tuple[int, int] = (64, 96)) -> list[torch.Tensor]:
@@ -162,3 +162,13 @@ def test_configs_refuse_what_they_do_not_know() -> None:
         FARNetConfig(aggregation="mean")  # type: ignore[arg-type]
     with pytest.raises(ValidationError, match="channels must be positive"):
         UNetConfig(channels=(0, 4))
+
+
+def test_features_are_merged_as_published() -> None:
+    """Double the size of the coarser ones, join, 1x1 (FARNet, Fig. 3a), in whatever order that is computed."""
+    torch.manual_seed(0)
+    block = Up(6, 4, 8, "concat").double().eval()
+    coarse, lateral = torch.randn(2, 6, 5, 7).double(), torch.randn(2, 4, 10, 14).double()
+    doubled = torch.nn.functional.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
+    expected = block.merge.mix(torch.cat([doubled, lateral], dim=1))
+    torch.testing.assert_close(block(coarse, lateral), expected)

@@ -9,6 +9,7 @@ import torch
 import tiny
 from landmarklabel import precision as precisions
 from landmarklabel.engine.config import ExperimentConfig
+from landmarklabel.engine.precision import Precision as TrainingPrecision
 from landmarklabel.errors import ModelError
 from landmarklabel.networks import build_network
 from landmarklabel.networks.base import MapConv
@@ -70,7 +71,7 @@ def test_16_bits_are_refused_in_a_sentence_where_they_would_be_slow(
 
 
 def test_an_unknown_precision_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ModelError, match="no precision 'half'; expected auto, fp32, fp16, bf16"):
+    with pytest.raises(ModelError, match="no precision 'half'; expected exported, auto, fp32, fp16, bf16"):
         as_precision("half")
     assert as_precision("bf16") == "bf16"
 
@@ -126,3 +127,32 @@ def test_maps_are_made_in_32_bits_but_not_in_training() -> None:
     with torch.autocast("cpu", torch.float16):
         assert torch.equal(conv.eval()(features), expected)
         assert conv.train()(features).dtype is torch.float16
+
+
+@pytest.mark.parametrize(
+    ("amp", "instructions", "expected"),
+    [
+        ("native", ("avx512_bf16",), torch.bfloat16),
+        ("native", ("amx_bf16",), torch.bfloat16),
+        ("native", ("amx_fp16",), torch.float32),
+        ("native", (), torch.float32),
+        ("auto", ("amx_bf16",), torch.float32),
+        ("off", ("amx_bf16",), torch.float32),
+        ("bf16", (), torch.bfloat16),
+    ],
+)
+def test_in_how_many_bits_a_run_computes(
+    processor: Callable[..., None], amp: str, instructions: tuple[str, ...], expected: torch.dtype
+) -> None:
+    """Only where the processor is made for it, or it was asked for; what comes out is in 32 bits."""
+    processor(*instructions)
+    config = ExperimentConfig.model_validate({**tiny.config().model_dump(), "amp": amp})
+    seen = []
+
+    def network(image: torch.Tensor) -> list[torch.Tensor]:
+        seen.append(image @ image)
+        return seen
+
+    [answer] = TrainingPrecision(config.amp, CPU).inferer(torch.eye(3), network)  # type: ignore[arg-type]
+    assert seen[0].dtype is expected
+    assert answer.dtype is torch.float32

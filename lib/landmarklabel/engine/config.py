@@ -114,9 +114,9 @@ class ExperimentConfig(_Part):
         augmentation: how training images vary.
         epochs: passes over the training images.
         batch_size: images in each step, on each device.
-        amp: mixed precision; ``auto`` uses it on a GPU, and ``bf16`` (16-bit floats of the range of 32) on a processor
-            with instructions for it (AMX, AVX-512 BF16), where steps take half the time; ``bf16`` on any device, slower
-            on other processors; ``off``.
+        amp: mixed precision; ``auto`` uses it on a GPU; ``native`` also on a processor with instructions for it (AMX,
+            AVX-512 BF16), as ``bf16``, 16-bit floats of the range of 32: steps take about half the time; ``bf16`` on
+            any device, slower on other processors; ``off``. Validation is in 32 bits, as answers are.
         seed: of weights, order, augmentation and the validation split.
         train_on, validate_on, test_on: splits of the layout; None trains on all that is labelled and holds out
             ``validation.fraction``.
@@ -138,7 +138,7 @@ class ExperimentConfig(_Part):
     validation: ValidationConfig = ValidationConfig()
     epochs: int = Field(300, ge=1)
     batch_size: int = Field(1, ge=1)
-    amp: Literal["auto", "off", "bf16"] = "auto"
+    amp: Literal["auto", "off", "bf16", "native"] = "auto"
     seed: int = Field(0, ge=0, lt=2**31)
     train_on: str | None = None
     validate_on: str | None = None

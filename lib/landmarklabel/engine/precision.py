@@ -19,15 +19,15 @@ class Precision:
     is cast and losses stay in 32 bits.
 
     Args:
-        amp: ``auto``, ``off`` or ``bf16``; see :class:`~.config.ExperimentConfig`.
+        amp: ``auto``, ``off``, ``bf16`` or ``native``; see :class:`~.config.ExperimentConfig`.
         device: of the run.
     """
 
-    def __init__(self, amp: Literal["auto", "off", "bf16"], device: torch.device) -> None:
+    def __init__(self, amp: Literal["auto", "off", "bf16", "native"], device: torch.device) -> None:
         self._device = device
         #: Whether MONAI's engines are to cast and to scale the loss.
-        self.scaled = amp == "auto" and device.type == "cuda"
-        short = amp == "bf16" or (amp == "auto" and device.type == "cpu" and made_for("bf16", device))
+        self.scaled = amp in ("auto", "native") and device.type == "cuda"
+        short = amp == "bf16" or (amp == "native" and device.type == "cpu" and made_for("bf16", device))
         self._type = torch.bfloat16 if short else torch.float16 if self.scaled else None
         #: Runs a network within MONAI's engines; they cast by themselves where they scale.
         self.inferer: SimpleInferer = _Casting(self) if short else SimpleInferer()

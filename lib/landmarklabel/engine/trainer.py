@@ -266,7 +266,6 @@ class Trainer:
             network=self.network,
             prepare_batch=self._validation_batch,
             decollate=False,
-            inferer=self.precision.inferer,
             amp=self.precision.scaled,
         )
         readout = readout_of(self.network, self.config)
