@@ -256,3 +256,17 @@ def test_what_is_there_and_should_not_be_is_as_wrong_as_can_be() -> None:
     points = np.array([[0.0, 0.0], [np.nan, np.nan], [5.0, 5.0], [np.nan, np.nan]])
     truth = np.array([[3.0, 2.0], [4.0, 4.0], [np.nan, np.nan], [np.nan, np.nan]])
     np.testing.assert_allclose(errors_of(points, truth, (1.0, 2.0)), [5.0, np.inf, np.inf, np.nan])
+
+
+def test_what_lies_beside_the_image_can_t_be_confirmed() -> None:
+    truth = np.array([[100.0, 2.0], [200.0, 200.0]])
+    screen = Screen(truth + np.array([[0, -5.0], [0, 30.0]]), (0, 1), np.zeros(2, dtype=bool))
+    asked = []
+
+    class Noting(Frozen):
+        def refine(self, placed: Mapping[int, np.ndarray], missing: Collection[int]) -> Screen:
+            asked.append(set(placed))
+            return super().refine(placed, missing)
+
+    assert clicked(reader(truth).read(screen, Noting(screen))) == [1]
+    assert asked == [{1}]

@@ -127,7 +127,8 @@ class Reader:
     ) -> None:
         self._habits, self._truth, self._spacing, self._spend = habits, truth, spacing, spend
         slips = rng.normal(0, 1, truth.shape) * habits.noise / np.asarray(spacing)
-        self._hand = np.clip(truth + slips, 0, np.asarray(size) - 1.0)
+        self._last_pixel = np.asarray(size) - 1.0
+        self._hand = np.clip(truth + slips, 0, self._last_pixel)
         self._shuffled = tuple(int(index) for index in rng.permutation(len(truth)))
         self._seen = np.full(truth.shape, np.nan)
         self._placed: dict[int, Array] = {}
@@ -170,9 +171,12 @@ class Reader:
                 self._seen[index] = screen.points[index]
                 if self._off(errors[index]):
                     return index
-                if self._habits.confirm:
+                if self._habits.confirm and self._inside(screen.points[index]):  # the server refuses any other
                     self._confirmed[index] = screen.points[index]
         return None
+
+    def _inside(self, point: Array) -> bool:
+        return bool(((point >= 0) & (point <= self._last_pixel)).all())
 
     def _off(self, error: float) -> bool:
         return bool(error > self._habits.tolerance)
