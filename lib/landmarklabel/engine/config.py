@@ -116,7 +116,7 @@ class ExperimentConfig(_Part):
         batch_size: images in each step, on each device.
         amp: mixed precision; ``auto`` uses it on a GPU; ``native`` also on a processor with instructions for it (AMX,
             AVX-512 BF16), as ``bf16``, 16-bit floats of the range of 32: steps take about half the time; ``bf16`` on
-            any device, slower on other processors; ``off``. Validation is in 32 bits, as answers are.
+            any device, slower on other processors; ``off``. On a processor, validation is in 32 bits.
         seed: of weights, order, augmentation and the validation split.
         train_on, validate_on, test_on: splits of the layout; None trains on all that is labelled and holds out
             ``validation.fraction``.

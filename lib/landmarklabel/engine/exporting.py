@@ -147,7 +147,7 @@ def measure(
             difference = float((found[0] - expected[0]).abs().max() / expected[0].abs().max())
             maps[backend] = max(maps[backend], difference)
             if image is not noise:  # where nothing is to be seen, no landmark has a place
-                far[backend].append(np.linalg.norm(found[1] - expected[1], axis=1))
+                far[backend].append(_distances(found[1], expected[1]))
     for _ in range(times):
         for image in images:
             for backend, predictor in predictors.items():
@@ -163,8 +163,14 @@ def _answer(predictor: Predictor, image: Radiograph) -> tuple[torch.Tensor, np.n
     return maps, placement.points(predictor.predict().landmarks.points)
 
 
+def _distances(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """(K,) between points (K, 2); far beyond the limit where only one of them is there."""
+    lost, missing = np.isnan(found).any(axis=1), np.isnan(expected).any(axis=1)
+    distances = np.nan_to_num(np.linalg.norm(found - expected, axis=1), nan=0.0)
+    return np.where(lost != missing, FARTHEST_PX * 1000, distances)
+
+
 def _figures(seconds: Sequence[float], maps: float, far: np.ndarray) -> Figures:
-    far = np.nan_to_num(far, nan=0.0)  # a landmark that neither finds
     within, farthest = float((far <= WITHIN_PX).mean()), float(far.max())
     return Figures(
         network_ms=round(1000 * statistics.median(seconds), 3),
