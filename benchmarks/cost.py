@@ -8,7 +8,7 @@ is done; ``--sets`` and ``--variants`` choose parts. The product and a few other
 images and models, so that what differs is their doing alone, and cost minutes each.
 
 What is right: on cephalograms 2 mm, the radius by which the challenge of 2015 ranked its results, and about as much as
-its two readers differ on average. Spines have no spacing; 20 pixels of the original images are about a quarter of a
+its two readers differ on average. Spines have no spacing; 20 pixels of the original images are about a fifth of a
 vertebra's height there.
 """
 
