@@ -143,7 +143,7 @@ def test_serve_refuses_before_it_starts(
     assert "there are no tokens" in serve(*network, "--no-tokens")
     assert "there is no token file" in serve("--token-file", str(tmp_path / "nothing"))
     assert "belong together" in serve("--tls-cert", "cert.pem")
-    assert "there is no precision 'fp8'; expected auto, fp32, fp16, bf16" in serve("--precision", "fp8")
+    assert "there is no precision 'fp8'; expected exported, auto, fp32, fp16, bf16" in serve("--precision", "fp8")
     assert "'--training-threads'" in serve("--training-threads", "0")
     assert "are no TLS certificate" in serve("--tls-cert", "cert.pem", "--tls-key", "key.pem")
     assert not started
