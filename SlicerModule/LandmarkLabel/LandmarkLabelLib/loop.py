@@ -44,6 +44,8 @@ SERVER, WORKLIST, IMAGE, POINTS, MESSAGE, TRAINING, SEGMENTATION = (
 _RETRY_S = 3.0
 _HEAD_START_S = 0.001
 
+_BESIDE = "Some landmarks lie beside the image ({}): drag them in, or mark them as missing."
+
 
 class ReadingLoop:
     """A reader at work with one server.
@@ -376,11 +378,25 @@ class ReadingLoop:
         self._changed()
 
     def confirm(self, labels: Iterable[str] | None = None) -> bool:
-        """The reader agrees with these predictions, or all. Nothing moves for it."""
-        done = self._require_open().reading.confirm_all(labels)
+        """The reader agrees with these predictions, or all, but those beside the image. Nothing moves for it."""
+        reading, beside = self._require_open().reading, self._beside(labels)
+        wanted = reading.labels if labels is None else labels
+        done = reading.confirm_all([label for label in wanted if label not in beside])
         if done:
             self._keep()
+        if beside:
+            self.say(_BESIDE.format(_some(beside)), True)
         return done
+
+    def _beside(self, labels: Iterable[str] | None = None) -> list[str]:
+        """Which of these predictions, or all, lie beside the image: the server takes no such point from a person."""
+        opened = self._require_open()
+        wanted = set(opened.reading.labels if labels is None else labels)
+        return [
+            point.label
+            for point in opened.reading.points
+            if point.label in wanted and point.position is not None and opened.picture.on_image(point.position)[1]
+        ]
 
     def mark_missing(self, label: str) -> None:
         """The reader does not see it in the image; again: does."""
@@ -473,8 +489,13 @@ class ReadingLoop:
         opened = self._require_open()
         left = [point.label for point in opened.reading.points if point.status == "undefined"]
         if left:
-            names = ", ".join(left[:5]) + " ..." * (len(left) > 5)
-            self.say(f"{len(left)} landmarks are not placed yet ({names}): place them, or mark them as missing.", True)
+            self.say(
+                f"{len(left)} landmarks are not placed yet ({_some(left)}): place them, or mark them as missing.", True
+            )
+            return False
+        beside = self._beside()
+        if beside:
+            self.say(_BESIDE.format(_some(beside)), True)
             return False
         assert self.outbox is not None
         self._front.cancel("refine")
@@ -619,6 +640,11 @@ def with_leases(items: Sequence[WorklistItem], leases: dict[str, str], reader: s
         else item
         for item in items
     ]
+
+
+def _some(labels: Sequence[str]) -> str:
+    """Up to five of them, and how many more."""
+    return ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
 
 
 def _now_labelled(item: WorklistItem, tag: str) -> WorklistItem:

@@ -69,7 +69,7 @@ def test_connecting_shows_the_worklist_and_keeps_the_address_but_not_the_token(
 def test_opening_shows_a_row_for_each_landmark_with_its_state(reading: Panel) -> None:
     table = reading.ui.landmarksTable
     assert table.rowCount() == 19
-    assert {table.item(row, 1).text() for row in range(19)} == {"○ predicted"}
+    assert {table.item(row, 1).text() for row in range(19)} <= {"○ predicted", "○ predicted, sure"}
     assert reading.ui.imageLabel.text() == IMAGE
     assert reading.widget.landmarks.selected == reading.desk.current
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 import vtk
-from servers_apart import ROOT
+from servers_apart import ROOT, SampleServer, prepare
 from sliceview import SliceView
 from trouble import Trouble
 from waiting import wait_until
@@ -98,6 +100,47 @@ def shared_reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
 def reader(shared_reader: Reader, trouble: Trouble) -> Reader:
     shared_reader.connect(trouble.address)
     return shared_reader
+
+
+@pytest.fixture(scope="module")
+def server_without_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SampleServer]:
+    """The sample cephalograms and their labels, and no network."""
+    server = prepare(tmp_path_factory.mktemp("bare") / "s", "cephalometric_19")
+    shutil.rmtree(server.folder / "models")
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+def test_without_a_network_landmarks_are_where_labels_have_them(
+    shared_reader: Reader, server_without_model: SampleServer
+) -> None:
+    shared_reader.connect(server_without_model.address)
+    shared_reader.open(IMAGE)
+    points = shared_reader.reading.points
+    assert all(point.status == "predicted" and point.position is not None for point in points)
+    before = shared_reader.drawn()
+    shared_reader.drag("S", (40, 30))
+    shared_reader.settle()
+    moved = [label for label, at in shared_reader.drawn().items() if label != "S" and at != before[label]]
+    assert len(moved) == len(points) - 1
+
+
+def test_what_lies_beside_the_image_is_not_confirmed_nor_submitted(reader: Reader) -> None:
+    reader.open(IMAGE)
+    answer = Client(reader.loop.client.address).detect(IMAGE, reader.reading.labels)
+    outside = replace(answer.landmarks["Me"], position=(-500.0, 0.0, 0.0))
+    reader.reading.detected(replace(answer, landmarks={**answer.landmarks, "Me": outside}), as_step=True)
+    reader.loop.confirm()
+    assert {point.label for point in reader.reading.points if point.status == "predicted"} == {"Me"}
+    assert "Me" in reader.loop.message
+    assert reader.loop.submit() is False
+    assert "beside the image (Me)" in reader.loop.message
+    reader.loop.mark_missing("Me")
+    reader.settle()
+    assert reader.loop.submit() is True
+    reader.saved()
 
 
 def test_all_landmarks_are_there_on_the_pixels_that_the_server_says(reader: Reader) -> None:
