@@ -39,8 +39,8 @@ def calibrate(model: Path, cases: Sequence[Case], configured: PosteriorConfig) -
 
     They are written to its file. The sharpness is the one that leaves the least error after 0 to 3 clicks, among
     doublings or halvings of the configured one. The reader is shown what the tool would ask for, and places it exactly.
-    Of less than five images only the sharpness is taken, and none above the configured one; nothing is measured, and the
-    file stays as it is, of a single one, or where the model knows no shape of its labels.
+    Of less than five images only the sharpness is taken, and none above the configured one; nothing is measured,
+    and the file stays as it is, of a single one, or where the model knows no shape of its labels.
 
     Args:
         model: file of the model.
