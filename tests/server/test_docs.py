@@ -161,7 +161,7 @@ def test_make_serve() -> None:
         lines = []
         for line in process.stdout:
             lines.append(line)
-            if "Uvicorn running on" in line:
+            if f"Uvicorn running on http://127.0.0.1:{port}" in line:
                 break
         text = "".join(lines)
         assert f"cephalometric_19 at http://127.0.0.1:{port}" in text, text[-2000:]

@@ -274,7 +274,9 @@ def test_runs_are_listed_and_gone_back_to(annotated: Server, trained: Path) -> N
     rolled = annotated("POST", f"/runs/{stopped['id']}/publish")
     assert rolled.ok, rolled.text
     assert rolled.json()["in_use"] is True
-    assert annotated.infer("image_012")["model"]["version"] == stopped["version"] != first
+    # Who asks while it is loaded is answered by the one before.
+    annotated.wait_for(lambda: annotated.infer("image_012")["model"]["version"] == stopped["version"], 30)
+    assert stopped["version"] != first
     annotated.wait_for(lambda: progress(annotated)["model"] == stopped["version"], 30)
     annotated.wait_for(lambda: progress(annotated)["state"] == "done", 60)
     assert progress(annotated)["images_scored"] == 8

@@ -47,7 +47,7 @@ def test_the_answer_is_as_the_contract_has_it(server: Server, trained: Path) -> 
     assert [landmark["label"] for landmark in answer["landmarks"]] == ["left", "right", "top"]
     true = tiny.triangle_image(25)[1]
     for landmark, point in zip(answer["landmarks"], true, strict=True):
-        assert landmark.keys() == {"label", "position", "pixel", "confidence", "status"}
+        assert landmark.keys() == {"label", "position", "pixel", "confidence", "status", "trusted"}
         assert landmark["status"] == "predicted"
         assert landmark["position"] == pytest.approx([*landmark["pixel"], 0.0])
         assert np.hypot(*(np.array(landmark["pixel"]) - point)) < 2

@@ -188,7 +188,7 @@ def test_a_server_that_can_not_start_says_why(tmp_path: Path, triangle: Protocol
     running.conf = {**good, "training_threads": "999"}
     assert "--conf training_threads 999: expected a whole number from 1 to" in refusal(running)
     running.conf = {**good, "precision": "fp8"}
-    assert "there is no precision 'fp8'; expected auto, fp32, fp16, bf16" in refusal(running)
+    assert "there is no precision 'fp8'; expected exported, auto, fp32, fp16, bf16" in refusal(running)
     broken = yaml.safe_load(Path(good["protocol"]).read_text())
     broken["symmetry"]["pairs"] = [["left", "rihgt"]]
     (tmp_path / "broken.yaml").write_text(yaml.safe_dump(broken))
