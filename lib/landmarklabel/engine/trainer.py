@@ -6,7 +6,6 @@ a run that was killed and resumed ends with the same weights as one that was not
 
 from __future__ import annotations
 
-import inspect
 import math
 import time
 from collections.abc import Callable
@@ -179,7 +178,10 @@ class Trainer:
         self.clicks = TrainingClicks(self.config.clicks, self.config.loss.sigma, self.config.decoder)
         self.loss = self._loss().to(self.device)
         settings = self.config.optimizer
-        self.optimizer = make_optimizer(settings, self.network)
+        optimizer = getattr(torch.optim, settings.name)
+        self.optimizer: torch.optim.Optimizer = optimizer(
+            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer,
             lambda epoch: learning_rate_factor(
@@ -418,13 +420,6 @@ def train(config: ExperimentConfig, dataset: LandmarkDataset, out: Path, **optio
         ModelError: the loss became NaN, or ``start_from`` does not fit.
     """
     return Trainer(config, dataset, out, **options).train()
-
-
-def make_optimizer(settings: OptimizerConfig, network: torch.nn.Module) -> torch.optim.Optimizer:
-    """The optimiser of a network's weights; each of their tensors in one pass where PyTorch has that."""
-    kind: Callable[..., torch.optim.Optimizer] = getattr(torch.optim, settings.name)
-    fused = {"fused": True} if "fused" in inspect.signature(kind).parameters else {}
-    return kind(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, **fused)
 
 
 def learning_rate_factor(settings: OptimizerConfig, epoch: float, epochs: int) -> float:
