@@ -282,7 +282,7 @@ def test_runs_are_listed_and_gone_back_to(annotated: Server, trained: Path) -> N
     assert progress(annotated)["images_scored"] == 8
     kept = next(run for run in annotated.get("/runs/") if run["version"] == first)
     assert annotated("POST", f"/runs/{kept['id']}/publish").ok
-    assert annotated.infer("image_012")["model"]["version"] == first
+    annotated.wait_for(lambda: annotated.infer("image_012")["model"]["version"] == first, 30)
 
 
 def test_when_all_is_labelled_that_is_said(annotated: Server) -> None:
