@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, generate_uid
@@ -76,6 +77,19 @@ def evidence_of(image: Dataset, patient_module: bool) -> Dataset:
     for keyword in _WHOSE:
         setattr(evidence, keyword, (image.get(keyword) or "") if patient_module else "")
     return evidence
+
+
+def identified(identity: DocumentId) -> dict[str, Any]:
+    """What every document is told of itself: its UIDs and numbers, and what made it."""
+    return {
+        "series_instance_uid": identity.series_uid,
+        "series_number": 1,
+        "sop_instance_uid": identity.sop_uid,
+        "instance_number": 1,
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": MANUFACTURER,
+        "software_versions": version(),
+    }
 
 
 def finish(document: Dataset, identity: DocumentId, image: Dataset) -> None:
