@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -481,12 +480,3 @@ def test_reading_off_the_main_thread_gives_what_slicer_reads(reader: Reader, tmp
     for path in sorted((ROOT / "sample_data/cephalometric_19").glob("*_000[03].*")):
         picture, node = read_picture(path), slicers_own(reader.view.scene, path)
         assert np.array_equal(picture.pixels, slicer.util.arrayFromVolume(node)[0])
-
-
-def test_from_the_release_of_the_mouse_to_the_points_in_their_places(reader: Reader) -> None:
-    """Not a limit here, where other processes share the machine: docs/slicer.md has the figures of a quiet one."""
-    reader.open(IMAGE)
-    began = time.perf_counter()
-    reader.drag("Go", (30, 20))
-    reader.settle()
-    print(f"{1e3 * (time.perf_counter() - began):.0f} ms from release to the points in their places")
