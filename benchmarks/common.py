@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import resource
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from landmarklabel.engine.evaluation import machine
+from landmarklabel.errors import LandmarkLabelError
 from landmarklabel.io.dataset import Case, read_dataset
 from landmarklabel.transforms import Placement
 from landmarklabel.transforms.intensity import place_radiograph
@@ -64,6 +66,15 @@ def read(name: str) -> dict[str, Any]:
     path = RESULTS / f"{name}.json"
     content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     return content
+
+
+def run_stage(arguments: argparse.Namespace) -> None:
+    """Do what the chosen stage stands for, ``arguments.run``; what can't be done is one sentence and status 2."""
+    try:
+        arguments.run(arguments)
+    except LandmarkLabelError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(2)
 
 
 def write(name: str, command: str, content: dict[str, Any]) -> Path:

@@ -17,13 +17,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common import RESULTS, read, write
+from common import RESULTS, read, run_stage, write
 
-from landmarklabel.errors import LandmarkLabelError
 from landmarklabel.io.dataset import read_dataset
 from landmarklabel.simulation.plots import plot_comparison, plot_simulation
 from landmarklabel.simulation.report import comparison, headline, write_report
@@ -149,11 +147,7 @@ def main() -> None:
         stage.add_argument("--work", type=Path, required=True, help="folder of the simulations")
     arguments = parser.parse_args()
     arguments.work = arguments.work.resolve()
-    try:
-        arguments.run(arguments)
-    except LandmarkLabelError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        sys.exit(2)
+    run_stage(arguments)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -27,9 +26,9 @@ from clicks.methods import METHODS, configuration
 from clicks.rows import CLICKS, Row, evaluate_row, models_in, rows
 from clicks.tables import plot, tables
 from clicks.training import train_within
-from common import read, write
+from common import read, run_stage, write
 
-from landmarklabel.errors import ConfigError, LandmarkLabelError
+from landmarklabel.errors import ConfigError
 from landmarklabel.files import to_json
 from landmarklabel.modelfile import load_model
 
@@ -146,12 +145,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     torch.set_num_threads(1)
-    arguments = _parser().parse_args()
-    try:
-        arguments.run(arguments)
-    except LandmarkLabelError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        sys.exit(2)
+    run_stage(_parser().parse_args())
 
 
 if __name__ == "__main__":

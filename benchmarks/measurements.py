@@ -14,17 +14,15 @@ figures go to benchmarks/results.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 from clicks.data import Parts, read_parts
-from common import write
+from common import run_stage, write
 from measured import cephalograms, spines
 from measured.clicked import ORDERS, Tool, figures, look, outside
 
-from landmarklabel.errors import LandmarkLabelError
 from landmarklabel.io.dataset import read_dataset
 from landmarklabel.modelfile import read_header
 
@@ -120,12 +118,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     torch.set_num_threads(1)
-    arguments = _parser().parse_args()
-    try:
-        arguments.run(arguments)
-    except LandmarkLabelError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        sys.exit(2)
+    run_stage(_parser().parse_args())
 
 
 if __name__ == "__main__":
