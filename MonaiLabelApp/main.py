@@ -4,7 +4,8 @@ Settings, as MONAI Label's ``--conf NAME VALUE``:
 
 - ``protocol``: name of a shipped protocol, or a YAML file. Required.
 - ``models``: folder of models; by default ``model`` in this app's folder.
-- ``experiment``: what the train task ``farnet`` runs by default; itself by default ``farnet_light``.
+- ``experiment``: what the train task ``farnet`` runs by default; itself by default ``fpn_light``, or ``farnet_light``
+  where a model of that is in use.
 - ``interactive_experiment``: what the train task ``interactive`` runs by default; ``interactive_light``.
 - ``segmentation_experiment``: what the train task ``denseseg`` runs by default; ``denseseg_light``.
 - ``training_threads``: how many threads a training takes; half the cores by default.
@@ -68,7 +69,7 @@ from session_folder import SessionFolder
 from shapes import StudyShape
 from trainers.base import Workplace
 from trainers.denseseg import DenseSegTrainTask
-from trainers.farnet import FarnetTrainTask
+from trainers.farnet import FarnetTrainTask, usual_experiment
 from trainers.interactive import InteractiveTrainTask
 from trust import SETTINGS as TRUST_SETTINGS
 from trust import Trust
@@ -203,7 +204,7 @@ class LandmarkApp(MONAILabelApp):
         runs = self._models_folder / self.protocol.name / "runs"
         studies = self._dicomweb.training if self._dicomweb else Path(self.studies)
         place = Workplace(studies, self.conf["protocol"], runs, self._training_threads)
-        experiment = self.conf.get("experiment") or "farnet_light"
+        experiment = self.conf.get("experiment") or usual_experiment(landmarks)
         interactive = self.conf.get("interactive_experiment") or "interactive_light"
         segmentation = self.conf.get("segmentation_experiment") or "denseseg_light"
         return {

@@ -45,7 +45,7 @@ SETS = {
 
 #: Those that train by themselves, and those that replay the product.
 TRAINED = ("product", "prior-only", "train-once", "random-strategy")
-REPLAYED = ("by-hand", "network-only", "no-confirm", "posterior-first", "random-order", "oracle-order", "trust")
+REPLAYED = ("by-hand", "network-only", "no-confirm", "network-first", "random-order", "oracle-order", "trust")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -80,7 +80,7 @@ def _experiment(arguments: argparse.Namespace) -> dict[str, Any]:
     from landmarklabel.cli_options import change
     from landmarklabel.engine.config import load_experiment
 
-    return load_experiment("farnet_light", dict(map(change, arguments.set))).model_dump(mode="json")
+    return load_experiment("fpn_light", dict(map(change, arguments.set))).model_dump(mode="json")
 
 
 def _figures(folder: Path) -> dict[str, Any]:

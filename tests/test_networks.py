@@ -47,7 +47,12 @@ def test_the_ablations(aggregation: str, refinement: str, strides: tuple[int, ..
 
 @pytest.mark.parametrize(
     "config",
-    [UNetConfig(), UNetConfig(channels=(8, 16), residual_units=0), FPNConfig(backbone="resnet10t", pretrained=False)],
+    [
+        UNetConfig(),
+        UNetConfig(channels=(8, 16), residual_units=0),
+        FPNConfig(backbone="resnet10t", pretrained=False),
+        FPNConfig(backbone="resnet10t", pretrained=False, stride=2),
+    ],
 )
 def test_the_baselines(config: NetworkConfig) -> None:
     run(config)

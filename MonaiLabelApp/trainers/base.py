@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,18 +16,15 @@ from monailabel.interfaces.tasks.train import TrainTask
 from gateway import in_server
 from landmarklabel.engine.config import ExperimentConfig, available_experiments, load_experiment
 from landmarklabel.engine.data import training_and_validation
-from landmarklabel.engine.evaluation import evaluate
 from landmarklabel.engine.runrecord import give_way
 from landmarklabel.engine.trainer import TrainingResult, train
-from landmarklabel.errors import ConfigError, ModelError, listed
+from landmarklabel.errors import ConfigError, listed
 from landmarklabel.io.dataset import LandmarkDataset, read_dataset
 from landmarklabel.modelfile import read_header
-from landmarklabel.predictor import Predictor
-from landmarklabel.protocol import Protocol
+from landmarklabel.networks import NetworkConfig
 from models import PublishedModel
+from trainers.comparing import Comparison
 from trainers.progress import TrainingProgress, end_with_parent
-
-logger = logging.getLogger(__name__)
 
 # What MONAI Label itself adds to a request, and what the server's own policy does.
 _ADDED = ("model", "gpus", "multi_gpu", "local_rank", "bundle_path", "started_by")
@@ -53,26 +49,6 @@ class Workplace:
     protocol_source: str
     runs: Path
     threads: int = 1
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A new model beside what it would replace, on the same validation images.
-
-    Attributes:
-        new: its error.
-        old: the error of what answers now; None if nothing does.
-        details: further figures for ``train_stats``.
-    """
-
-    new: float
-    old: float | None
-    details: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def better(self) -> bool:
-        """Whether the new model is to be published."""
-        return self.new < (math.inf if self.old is None else self.old)
 
 
 class NetworkTrainTask(TrainTask):
@@ -207,8 +183,7 @@ class NetworkTrainTask(TrainTask):
             raise ConfigError(f"start_from is 'published' or 'scratch', got {wanted!r}")
         if wanted == "scratch" or self._model.problem() is not None:
             return None
-        old = read_header(self._model.path).config.network
-        same = old.model_dump(exclude={"pretrained"}) == config.network.model_dump(exclude={"pretrained"})
+        same = is_same_network(read_header(self._model.path).config.network, config.network)
         return self._model.path if same else None
 
     def _publish_if_better(self, result: TrainingResult, dataset: LandmarkDataset, progress: TrainingProgress) -> bool:
@@ -220,15 +195,9 @@ class NetworkTrainTask(TrainTask):
         return comparison.better
 
 
-def by_radial_error(result: TrainingResult, published: PublishedModel, protocol: Protocol) -> Comparison:
-    """Mean radial errors of a new model and of the published one, which may not be there or can't be used."""
-    new = evaluate(Predictor.load(result.model), result.validation).summary().mre
-    try:
-        old = Predictor.load(published.path, protocol=protocol)
-    except ModelError as problem:
-        logger.info("nothing to compare with: %s", problem)
-        return Comparison(new, None)
-    return Comparison(new, evaluate(old, result.validation).summary().mre)
+def is_same_network(one: NetworkConfig, other: NetworkConfig) -> bool:
+    """Whether the weights of one fit the other."""
+    return one.model_dump(exclude={"pretrained"}) == other.model_dump(exclude={"pretrained"})
 
 
 def _as_trained(config: ExperimentConfig, model: Path) -> ExperimentConfig:

@@ -7,7 +7,8 @@ from landmarklabel.engine.trainer import TrainingResult
 from landmarklabel.io.dataset import LandmarkDataset
 from landmarklabel.networks import DenseSegConfig
 from landmarklabel.uvmaps import Regions
-from trainers.base import Comparison, NetworkTrainTask, by_radial_error
+from trainers.base import NetworkTrainTask
+from trainers.comparing import Comparison, by_radial_error
 
 
 class DenseSegTrainTask(NetworkTrainTask):

@@ -21,7 +21,10 @@ def serve(
     models: Annotated[Path | None, typer.Option(help="Folder of models; default: STUDIES.models beside it.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
-    experiment: Annotated[str, typer.Option(help="What training landmarks runs by default.")] = "farnet_light",
+    experiment: Annotated[
+        str,
+        typer.Option(help="What training landmarks runs; default: fpn_light, or what made the model in use."),
+    ] = "",
     interactive_experiment: Annotated[
         str, typer.Option(help="What training the network of corrections runs by default.")
     ] = "interactive_light",
@@ -82,7 +85,7 @@ def serve(
     require_safe_address(host, tokens, no_tokens, anyone_may_change_everything)
     tls = require_certificate(tls_cert, tls_key)
     settings = {
-        "experiment": experiment,
+        **({"experiment": experiment} if experiment else {}),
         "interactive_experiment": interactive_experiment,
         "segmentation_experiment": segmentation_experiment,
         "trust": f"{trust:g}",

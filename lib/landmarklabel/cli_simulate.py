@@ -30,12 +30,12 @@ def simulate(
     strategy: Annotated[str, typer.Option(help="Which image is next: mixed, uncertain, diverse, random, first.")] = (
         "mixed"
     ),
-    prediction: Annotated[str, typer.Option(help="What is seen first: landmarks, refine or network.")] = "landmarks",
+    prediction: Annotated[str, typer.Option(help="What is seen first: landmarks, refine or network.")] = "refine",
     train_at: Annotated[
         str, typer.Option("--train", help="auto: as the server decides; at:10,20: at so many labels; off.")
     ] = "auto",
     wait_for_training: Annotated[bool, typer.Option(help="Rest while a training runs.")] = False,
-    experiment: Annotated[str, typer.Option(help="What a training runs.")] = "farnet_light",
+    experiment: Annotated[str, typer.Option(help="What a training runs.")] = "fpn_light",
     changes: Changes = None,
     pace: Annotated[
         tuple[float, float], typer.Option(help="Seconds that the reader takes for a look and for a click.")

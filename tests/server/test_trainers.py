@@ -25,7 +25,7 @@ sys.path.insert(0, str(resource("MonaiLabelApp")))
 from models import PublishedModel
 from trainers.base import Comparison, NetworkTrainTask, Workplace, _as_trained, _of_steps
 from trainers.denseseg import DenseSegTrainTask
-from trainers.farnet import FarnetTrainTask
+from trainers.farnet import FarnetTrainTask, usual_experiment
 from trainers.interactive import InteractiveTrainTask
 
 
@@ -92,6 +92,39 @@ def test_a_model_goes_on_by_the_loss_that_it_was_trained_by(tmp_path: Path, tria
     assert going_on.epochs == wanted.epochs
     save_model(path, network, wanted, triangle, {}, {})
     assert _as_trained(wanted, path) == wanted
+
+
+def test_by_default_the_network_in_use_goes_on_learning(tmp_path: Path, triangle: Protocol) -> None:
+    """A server whose model is FARNet's trains that further; one without begins with what serves a reader best."""
+    model = PublishedModel(tmp_path, triangle, "landmarks")
+    assert usual_experiment(model) == "fpn_light"
+    for name, usual in (("farnet_light", "farnet_light"), ("fpn_light", "fpn_light"), ("farnet", "fpn_light")):
+        config = load_experiment(name) if name != "farnet" else tiny.config()
+        model.path.parent.mkdir(parents=True, exist_ok=True)
+        save_model(model.path, build_network(config.network, triangle), config, triangle, {}, {})
+        assert usual_experiment(model) == usual
+
+
+def test_a_network_in_use_is_replaced_by_what_leaves_a_reader_less_to_do(
+    tmp_path: Path, triangle: Protocol
+) -> None:
+    """Whichever finds more by itself: a reader has network and shape together, and goes on clicking."""
+    trainer = task(tmp_path, triangle, "farnet", "farnet_light")
+    data = tiny.dataset(tmp_path / "images", triangle, 24)
+    _, validation = training_and_validation(data, tiny.config())
+    shape = learn_shape(data.cases)
+    untrained = tiny.untrained_model(tmp_path / "fresh.safetensors", triangle, tiny.config())
+    network, header, _ = load_model(untrained)
+    for path in (untrained, tmp_path / "triangle" / "landmarks.safetensors"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_model(path, network, header.config, triangle, {}, {}, shape)
+    found = trainer.compare(TrainingResult(untrained, 1, {}, validation, 1), data)
+    assert found.details["compared_with"] == "the model of 'landmarks'"
+    mine, others = (found.details[f"{whose}_by_clicks"] for whose in ("validation", "published"))
+    assert mine == others
+    assert len(mine) == 1 + 5
+    assert not found.better  # the same again
+    assert found.new == pytest.approx(np.mean(mine), abs=1e-3)
 
 
 def test_steps_are_epochs_of_as_many_images_as_there_are(tmp_path: Path, triangle: Protocol) -> None:

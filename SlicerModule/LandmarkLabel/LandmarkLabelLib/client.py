@@ -228,12 +228,11 @@ class Client:
     # Inference ------------------------------------------------------------------------------------------------
 
     def detect(self, image: str, labels: Sequence[str]) -> Answer:
-        """All landmarks of an image; of a server without a network, as the labels so far have them."""
-        try:
-            return read_answer(self._infer("landmarks", image, {}), labels)
-        except ServerError as problem:
-            if problem.status != 409:
-                raise
+        """All landmarks of an image, as network and shape of labels have them together, or what there is of the two.
+
+        Not the network's own, which ``/infer/landmarks`` gives: what is believed is then the same before and after the
+        first correction, and nothing jumps that the correction says nothing of.
+        """
         return self.refine(image, labels, {})
 
     def refine(

@@ -21,6 +21,7 @@ class FPNConfig(BaseModel):
         backbone: a timm model.
         pretrained: True, False, or a file of weights; see :class:`Backbone`.
         width: channels of the pyramid.
+        stride: of the heat maps. 1 in the paper; most of a light network's work is done there.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -29,6 +30,7 @@ class FPNConfig(BaseModel):
     backbone: str = "densenet121"
     pretrained: bool | str = True
     width: int = Field(256, ge=16)
+    stride: Literal[1, 2, 4] = 1
 
     @property
     def multiple(self) -> int:
@@ -37,13 +39,13 @@ class FPNConfig(BaseModel):
 
 
 class FPN(LandmarkNetwork):
-    """Heat maps at stride 1 from the pyramid's level of stride 4."""
+    """Heat maps from the pyramid's level of stride 4."""
 
-    strides = (1,)
     memory_format = torch.channels_last
 
     def __init__(self, config: FPNConfig, landmarks: int) -> None:
         super().__init__()
+        self.strides = (config.stride,)
         self.backbone = Backbone(config.backbone, config.pretrained)
         self.first = self.backbone.strides.index(4)
         self.pyramid = FeaturePyramidNetwork(2, list(self.backbone.channels[self.first :]), config.width)
@@ -52,5 +54,6 @@ class FPN(LandmarkNetwork):
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
         levels = self.backbone(images)[self.first :]
         pyramid = self.pyramid(OrderedDict((str(i), level) for i, level in enumerate(levels)))
-        finest = F.interpolate(pyramid["0"], images.shape[-2:], mode="bilinear", align_corners=False)
+        size = [length // self.strides[0] for length in images.shape[-2:]]
+        finest = F.interpolate(pyramid["0"], size, mode="bilinear", align_corners=False)
         return [self.head(finest)]

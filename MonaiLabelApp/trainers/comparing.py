@@ -1,0 +1,105 @@
+"""A new model beside what answers now: which of the two leaves a reader less to do."""
+
+from __future__ import annotations
+
+import logging
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from landmarklabel.engine.evaluation import evaluate
+from landmarklabel.engine.interaction import Refiners, by_posterior, by_shape, evaluate_clicks
+from landmarklabel.engine.trainer import TrainingResult
+from landmarklabel.errors import ModelError
+from landmarklabel.interaction.shape_prior import ShapePrior
+from landmarklabel.io.dataset import Case
+from landmarklabel.predictor import Predictor
+from landmarklabel.protocol import Protocol
+from models import PublishedModel
+
+logger = logging.getLogger(__name__)
+
+#: Clicks of the simulated reader by which models are compared.
+CLICKS = 5
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A new model beside what it would replace, on the same validation images.
+
+    Attributes:
+        new: its error.
+        old: the error of what answers now; None if nothing does.
+        details: further figures for ``train_stats``.
+    """
+
+    new: float
+    old: float | None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def better(self) -> bool:
+        """Whether the new model is to be published."""
+        return self.new < (math.inf if self.old is None else self.old)
+
+
+def by_radial_error(result: TrainingResult, published: PublishedModel, protocol: Protocol) -> Comparison:
+    """Mean radial errors of a new model and of the published one, which may not be there or can't be used."""
+    new = evaluate(Predictor.load(result.model), result.validation).summary().mre
+    try:
+        old = Predictor.load(published.path, protocol=protocol)
+    except ModelError as problem:
+        logger.info("nothing to compare with: %s", problem)
+        return Comparison(new, None)
+    return Comparison(new, evaluate(old, result.validation).summary().mre)
+
+
+def by_clicks(
+    result: TrainingResult, shape: ShapePrior, published: Sequence[PublishedModel], protocol: Protocol
+) -> Comparison:
+    """Mean radial errors over images and 0 to 5 clicks, each on the worst landmark of an image.
+
+    Each network's maps are read on the same shape of labels; without a published one, that shape alone is what answers
+    now. So no network comes into use that moves landmarks worse than what needs none.
+
+    Args:
+        result: of the training of a model.
+        shape: of its labels.
+        published: what may answer now; the first that can be used does.
+        protocol: of the landmarks.
+    """
+    new = Predictor.load(result.model)
+    name, now = _answers_now(shape, published, protocol)
+    mine = _errors_by_clicks(by_posterior(new, shape, new.config.posterior), result.validation)
+    others = _errors_by_clicks(now, result.validation)
+    details = {"validation_by_clicks": _rounded(mine), "published_by_clicks": _rounded(others)}
+    return Comparison(statistics.mean(mine), statistics.mean(others), {**details, "compared_with": name})
+
+
+def mean_shape_error(shape: ShapePrior, cases: Sequence[Case]) -> float:
+    """Mean radial error of the mean shape of labels on every image, in mm or, without a spacing, pixels."""
+    return _errors_by_clicks(by_shape(shape), cases, 0)[0]
+
+
+def _answers_now(shape: ShapePrior, published: Sequence[PublishedModel], protocol: Protocol) -> tuple[str, Refiners]:
+    """What moves landmarks now, in words and as such."""
+    for model in published:
+        try:
+            predictor = Predictor.load(model.path, protocol=protocol)
+        except ModelError as problem:
+            logger.info("nothing to compare with: %s", problem)
+            continue
+        return f"the model of '{model.task}'", by_posterior(predictor, shape, predictor.config.posterior)
+    return "the shape of labels alone", by_shape(shape)
+
+
+def _errors_by_clicks(refiners: Refiners, cases: Sequence[Case], clicks: int = CLICKS) -> list[float]:
+    """Mean radial error over the images after 0 to ``clicks`` clicks, in mm or, without a spacing, pixels."""
+    errors = evaluate_clicks([case for case in cases if case.has_landmarks], refiners, clicks).by_clicks
+    return [float(error) for error in errors.mean(axis=0)]
+
+
+def _rounded(errors: Sequence[float]) -> list[float]:
+    return [round(error, 4) for error in errors]
