@@ -145,7 +145,7 @@ def _up(server: Server) -> bool:
 
 @pytest.mark.timeout(3600)
 def test_a_server_that_is_killed_has_lost_nothing(bare: Server) -> None:
-    """Whatever it has answered for is there, byte for byte, once it runs again."""
+    """Whatever it has answered for is there, byte for byte, once it runs again, while it trains, too."""
     server, acknowledged = bare, list[tuple[str, bytes]]()
     labels = {f"image_{number:03d}": moved(server, 0, f"image_{number:03d}") for number in range(WRITERS)}
     for kill in range(KILLS):
@@ -156,6 +156,7 @@ def test_a_server_that_is_killed_has_lost_nothing(bare: Server) -> None:
         ]
         for thread in threads:
             thread.start()
+        begin_training(server)
         server.wait_for(lambda kill=kill: len(acknowledged) >= 8 * (kill + 1), 120)  # type: ignore[misc]
         assert server.process is not None
         os.killpg(server.process.pid, signal.SIGKILL)
@@ -164,6 +165,9 @@ def test_a_server_that_is_killed_has_lost_nothing(bare: Server) -> None:
         for thread in threads:
             thread.join()
         server.start()
+        ended = server.get("/info/")["train_stats"]["farnet"]
+        assert ended["state"] != "running"
+        assert ended["reason"]
         for name in labels:
             versions = server.get(f"/labels/history?image={name}")["versions"]
             assert len(versions) >= sum(each == name for each, _ in acknowledged)
@@ -178,6 +182,13 @@ def test_a_server_that_is_killed_has_lost_nothing(bare: Server) -> None:
         }
         store.close()
         assert all(sent in kept[name] for name, sent in acknowledged)
+    assert server.train(epochs=1)["state"] == "done"
+
+
+def begin_training(server: Server) -> None:
+    """One that is not over by itself; it reads the labels as they are written."""
+    assert server("POST", "/train/farnet", json={"epochs": 10_000}).ok
+    server.wait_for(lambda: server.get("/info/")["train_stats"]["farnet"].get("epoch"), 120)
 
 
 def _write(
