@@ -114,7 +114,7 @@ def test_phantoms_have_the_curve_that_was_asked_for(apex, where, cobb):
     assert values.max() == pytest.approx(abs(cobb), rel=0.12)
     assert values.argmax() == where
     side = "right" if cobb > 0 else "left"
-    note = PLATES.notes(points, SPINE, ())[where]
+    note = PLATES.shown(points, SPINE, ())[where].note
     assert f"convex to the {side} of the image, major curve" in note
 
 
@@ -127,9 +127,9 @@ def test_the_mirrored_spine_bends_to_the_other_side(seed):
         np.testing.assert_allclose(
             cobb.evaluate(mirrored[None], SPINE, ()), cobb.evaluate(points[None], SPINE, ()), atol=1e-9
         )
-        for before, after in zip(cobb.notes(points, SPINE, ()), cobb.notes(mirrored, SPINE, ()), strict=True):
-            swapped = before.replace("left", "*").replace("right", "left").replace("*", "right")
-            assert after == swapped
+        for before, after in zip(cobb.shown(points, SPINE, ()), cobb.shown(mirrored, SPINE, ()), strict=True):
+            swapped = before.note.replace("left", "*").replace("right", "left").replace("*", "right")
+            assert after.note == swapped
 
 
 @settings(max_examples=20)
@@ -156,20 +156,17 @@ def test_the_spine_may_end_outside_of_the_image_but_not_have_a_gap():
 
 def test_where_the_spine_ends_there_is_no_further_curve():
     tilts = np.linspace(20, -20, 17)
-    values, notes = MIDDLE.evaluate(spine(tilts)[None], SPINE, ())[0], MIDDLE.notes(spine(tilts), SPINE, ())
+    values, shown = MIDDLE.evaluate(spine(tilts)[None], SPINE, ())[0], MIDDLE.shown(spine(tilts), SPINE, ())
     assert sorted(values) == pytest.approx([0, 0, 40])
-    assert notes[int(values.argmin())] == "the spine ends before another curve"
+    assert shown[int(values.argmin())] == ("the spine ends before another curve", ())
 
 
 def test_fewer_levels_are_named_as_levels():
     lumbar = ("T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5")
     tilts = np.interp(np.arange(17), [9, 12, 16], [0, 20, -15])
-    values, notes = (
-        ask(spine(tilts)[None] if ask == PLATES.evaluate else spine(tilts), SPINE, lumbar)
-        for ask in (PLATES.evaluate, PLATES.notes)
-    )
+    values, shown = PLATES.evaluate(spine(tilts)[None], SPINE, lumbar), PLATES.shown(spine(tilts), SPINE, lumbar)
     assert values[0, 2] == pytest.approx(35)
-    assert notes[2].startswith("upper end vertebra L1, lower L5")
+    assert shown[2].note.startswith("upper end vertebra L1, lower L5")
 
 
 @pytest.mark.parametrize("names", [("T2", "T1", "T3"), ("T1", "T2")])

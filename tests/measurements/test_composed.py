@@ -41,9 +41,8 @@ def test_parts_values_notes_and_lines_belong_together(kind):
     points = drawn(kind, 1)
     parts = COMPOSED[kind].parts(protocol, names)
     assert measured(kind, points[None]).shape == (1, len(parts))
-    assert len(COMPOSED[kind].notes(points, protocol, names)) == len(parts)
     assert len({part.name for part in parts}) == len(parts)
-    for part, lines in zip(parts, COMPOSED[kind].construction(points, protocol, names), strict=True):
+    for part, (_, lines) in zip(parts, COMPOSED[kind].shown(points, protocol, names), strict=True):
         assert set(part.landmarks) <= set(protocol.labels)
         assert lines or part.name.startswith("cobb")  # a spine may have fewer curves than three
         assert all(len(line.points) >= 2 and np.isfinite(line.points).all() for line in lines)
@@ -90,14 +89,13 @@ def test_what_is_not_there_is_not_measured(kind, seed):
     points[missing] = np.nan
     values = measured(kind, points[None])[0]
     assert not np.isinf(values).any()
-    for part, value, lines in zip(
-        COMPOSED[kind].parts(protocol, names), values, COMPOSED[kind].construction(points, protocol, names), strict=True
+    for part, value, (_, lines) in zip(
+        COMPOSED[kind].parts(protocol, names), values, COMPOSED[kind].shown(points, protocol, names), strict=True
     ):
         needed = [protocol.index(label) for label in part.landmarks]
         if not missing[needed].any() and not part.name.startswith("cobb"):
             assert np.isfinite(value)
         assert all(np.isfinite(line.points).all() for line in lines)
-    COMPOSED[kind].notes(points, protocol, names)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -107,8 +105,7 @@ def test_nothing_is_measured_on_points_in_one_place(kind, place):
     points = np.full((len(protocol), 2), place)
     assert np.isnan(measured(kind, points[None])[:, powers(kind) == 0]).all()
     assert np.nan_to_num(measured(kind, points[None])).max() == 0
-    COMPOSED[kind].notes(points, protocol, names)
-    COMPOSED[kind].construction(points, protocol, names)
+    COMPOSED[kind].shown(points, protocol, names)
 
 
 @pytest.mark.parametrize("kind", KINDS)

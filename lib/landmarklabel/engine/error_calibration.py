@@ -185,5 +185,5 @@ def _row(look: _Look, plan: Plan, dependence: float) -> tuple[Array, Array, Arra
     points[look.placed] = look.truth[look.placed]
     joint = JointErrors.of(look.known, look.placed, scaling=ErrorScaling(dependence=dependence))
     bars = ErrorBars.of(plan, points * scale, joint.scaled(scale), look.spacing is not None)
-    placed = np.array([joint.placed[places].all() for places in plan.places])  # nothing is left of error
+    placed = (joint.placed | ~plan.depends).all(axis=1)  # nothing is left of error
     return bars.values, plan.values(look.truth[None] * scale)[0], np.where(placed, np.nan, bars.intervals)

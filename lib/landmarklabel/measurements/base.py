@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -104,6 +104,18 @@ class Line:
 
     points: tuple[tuple[float, float], ...]
     dashed: bool = False
+
+
+class Shown(NamedTuple):
+    """What a value is shown with.
+
+    Attributes:
+        note: what is to be said of it, such as the end vertebrae; "" for nothing.
+        lines: by which it is drawn; none where points define no value.
+    """
+
+    note: str = ""
+    lines: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True)

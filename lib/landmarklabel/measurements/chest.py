@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Class_, Line, Part
+from .base import Class_, Line, Part, Shown
 from .geometry import cross, dot, length, ratio
 from .structures import labels_of, outline_of, outlines, require_size
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # a protocol holds measurements, and so knows this package
     from ..protocol import Protocol
 
 Array = NDArray[np.float64]
-Lines = tuple[tuple[Line, ...], ...]
 
 #: The right lung lies on the left of the image.
 LUNGS = ("right_lung", "left_lung")
@@ -54,18 +53,15 @@ class Cardiothoracic:
         cardiac, thoracic = _extent(heart, across), _extent(np.concatenate([right, left]), across)
         return np.stack([ratio(cardiac, thoracic), cardiac, thoracic], axis=1)
 
-    def notes(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[str, ...]:
-        return ("", "", "")
-
-    def construction(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Lines:
+    def shown(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[Shown, ...]:
         """The two diameters, each at the height of the point that reaches farthest to the left of the image."""
         right, left, heart = _outlines(points[None], protocol, structures, (*LUNGS, "heart"), "cardiothoracic")
         across = transverse(right, left)[0]
         if not np.isfinite(across).all() or not np.isfinite(heart).all():
-            return (), (), ()
+            return (Shown(),) * 3
         cardiac = _diameter(heart[:, 0], across)
         thoracic = _diameter(np.concatenate([right, left])[:, 0], across)
-        return (*cardiac, *thoracic), cardiac, thoracic
+        return tuple(Shown(lines=lines) for lines in ((*cardiac, *thoracic), cardiac, thoracic))
 
 
 @dataclass(frozen=True)
@@ -87,14 +83,11 @@ class LungAreas:
         right, left = map(_area, _outlines(points, protocol, structures, LUNGS, "lung_areas"))
         return np.stack([right, left, right + left], axis=1)
 
-    def notes(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[str, ...]:
-        return ("", "", "")
-
-    def construction(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Lines:
+    def shown(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[Shown, ...]:
         """The outlines."""
         found = _outlines(points[None], protocol, structures, LUNGS, "lung_areas")
         right, left = (_closed(outline[:, 0]) for outline in found)
-        return right, left, (*right, *left)
+        return tuple(Shown(lines=lines) for lines in (right, left, (*right, *left)))
 
 
 def transverse(right: Array, left: Array) -> Array:

@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ProtocolError, listed
-from .base import Class_, Line, Part
+from .base import Class_, Line, Part, Shown
 from .geometry import cross, dot
 from .structures import labels_of, outlines_of, vertebrae_of
 
@@ -105,10 +105,15 @@ class Spines:
         return np.asarray(drawn & np.isfinite(self.centres[..., 0]))
 
     @cached_property
+    def middles(self) -> tuple[Array, Array]:
+        """(V, S, 2) each, of the superior and of the inferior end plate."""
+        left_top, right_top, right_foot, left_foot = np.moveaxis(self.corners, 1, 0)
+        return (left_top + right_top) / 2, (left_foot + right_foot) / 2
+
+    @cached_property
     def centres(self) -> Array:
         """(V, S, 2)."""
-        a, b, c, d = np.moveaxis(self.corners, 1, 0)
-        return np.asarray((a + b + c + d) / 4)
+        return (self.middles[0] + self.middles[1]) / 2
 
     @cached_property
     def ends(self) -> tuple[Indices, Indices]:
@@ -120,7 +125,7 @@ class Spines:
     def down(self) -> Array:
         """(S, 2), from the centre of the first vertebra to that of the last."""
         first, last = self.ends
-        return _of(self.centres, last) - _of(self.centres, first)
+        return _place(self.centres, last) - _place(self.centres, first)
 
     @property
     def measurable(self) -> NDArray[np.bool_]:
@@ -140,29 +145,29 @@ class Spines:
         upper, lower = self.plates if end_plates else (self.plates[0] + self.plates[1],) * 2
         found = []
         for line in (upper, lower)[: 1 + end_plates]:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                slope = dot(self.down, line) / cross(
-                    line, self.down
-                )  # a line has no direction: swapped corners change nothing
+            with np.errstate(
+                divide="ignore", invalid="ignore"
+            ):  # a line has no direction: swapped corners say the same
+                slope = dot(self.down, line) / cross(line, self.down)
             found.append(np.where(self.present, np.degrees(np.arctan(slope)), np.nan))
         return found[0], found[-1]
 
     def one_arc(self) -> NDArray[np.bool_]:
         """(S,), whether all middles of end plates lie on one side of the line from the first to the last."""
-        a, b, c, d = np.moveaxis(self.corners, 1, 0)
-        middles, (first, last) = ((a + b) / 2, (c + d) / 2), self.ends
-        start, end = _of(middles[0], first), _of(middles[1], last)
-        inner = np.arange(len(a))[:, None] != last  # the challenge leaves out both of the last vertebra
-        side = [np.where(inner, cross(end - start, middle - start), 0.0) for middle in middles]
+        upper, lower = self.middles
+        first, last = self.ends
+        start, end = _place(upper, first), _place(lower, last)
+        inner = np.arange(len(upper))[:, None] != last  # the challenge leaves out both of the last vertebra
+        side = [np.where(inner, cross(end - start, middle - start), 0.0) for middle in (upper, lower)]
         return np.asarray(~(np.minimum(*side) < 0).any(axis=0) | ~(np.maximum(*side) > 0).any(axis=0))
 
     def apex(self, upper: Indices, lower: Indices) -> Indices:
         """(S,), the vertebra farthest from the line between the centres of two, not outside of them."""
-        start, end = _of(self.centres, upper), _of(self.centres, lower)
+        start, end = _place(self.centres, upper), _place(self.centres, lower)
         away = np.abs(cross(end - start, self.centres - start))
         level = np.arange(len(away))[:, None]
-        inside = (level >= upper) & (level <= lower) & np.isfinite(away)
-        return np.asarray(np.where(inside, away, -1.0).argmax(axis=0))
+        inside = (level >= upper) & (level <= lower)
+        return np.asarray(np.fmax(np.where(inside, away, -1.0), -1.0).argmax(axis=0))  # without NaN
 
 
 def spines_of(points: Array, protocol: Protocol, structures: tuple[str, ...] = (), kind: str = "cobb") -> Spines:
@@ -187,7 +192,9 @@ def find_curves(spines: Spines, end_plates: bool, half: Array | None = None) -> 
     bottom = np.where(arc, last, _below(tilts, lower))
     major = _by_apex(spines, upper, lower) if end_plates else _by_half(spines, upper, lower, arc, half)
     # Six end vertebrae below each other make five neighbouring curves; the major one's name says which three are asked.
-    limits = np.stack([_above(tilts, top), top, upper, lower, bottom, _below(tilts, bottom)])
+    above = _above(tilts, top) if (major == 2).any() else top
+    below = _below(tilts, bottom) if (major == 0).any() else bottom
+    limits = np.stack([above, top, upper, lower, bottom, below])
     curve = 2 - major + np.arange(3)[:, None]
     uppers, lowers = np.take_along_axis(limits, curve, 0), np.take_along_axis(limits, curve + 1, 0)
     angles = np.where(uppers < lowers, np.abs(_of(tilts[0], uppers) - _of(tilts[1], lowers)), 0.0)
@@ -195,8 +202,13 @@ def find_curves(spines: Spines, end_plates: bool, half: Array | None = None) -> 
 
 
 def _of(values: Array, at: Indices) -> Array:
-    """(..., S) or (..., S, 2), of (V, S) or (V, S, 2) that of the vertebrae ``at`` (..., S)."""
+    """(..., S), of (V, S) that of the vertebrae ``at`` (..., S)."""
     return np.asarray(values[at, np.arange(at.shape[-1])])
+
+
+def _place(points: Array, at: Indices) -> Array:
+    """(S, 2), of (V, S, 2) those of the vertebrae ``at`` (S,); a coordinate's samples stay side by side."""
+    return np.stack([_of(points[..., axis], at) for axis in (0, 1)]).T
 
 
 def _farthest_apart(tilts: tuple[Array, Array]) -> tuple[Indices, Indices]:
@@ -225,7 +237,7 @@ def _below(tilts: tuple[Array, Array], at: Indices) -> Indices:
 
 def _farthest(angles: Array, where: NDArray[np.bool_], otherwise: Indices) -> Indices:
     """(S,), at which of (V, S) the angle is largest; ``otherwise`` where there is none."""
-    asked = np.where(where & (angles > 0), angles, 0.0)
+    asked = np.fmax(np.where(where, angles, 0.0), 0.0)  # without NaN
     largest = asked.argmax(axis=0)
     return np.where(_of(asked, largest) > 0, largest, otherwise)
 
@@ -235,7 +247,7 @@ def _by_half(spines: Spines, upper: Indices, lower: Indices, arc: NDArray[np.boo
     if half is None:
         high = (spines.levels[upper] + spines.levels[lower]) / 2 < LEVELS["T11"]
     else:
-        foot = (spines.corners[:, 2, :, 1] + spines.corners[:, 3, :, 1]) / 2  # y of the inferior end plate's middle
+        foot = spines.middles[1][..., 1]
         high = (_of(foot, upper) + _of(foot, lower)) / 2 < half
     return np.where(high | arc, 1, 2)
 
@@ -280,24 +292,15 @@ class Cobb:
         """(S, 3) degrees of points (S, K, 2)."""
         return self._curves(self._spines(points, protocol, structures)).angles
 
-    def notes(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[str, ...]:
-        """The end vertebrae, apex and side of each curve."""
-        spine = self._spines(points[None], protocol, structures)
-        names, found = vertebrae_of(protocol, structures, self.kind), self._curves(spine)
-        return tuple(self._note(spine, found, curve, names) for curve in range(3))
-
-    def construction(
-        self, points: Array, protocol: Protocol, structures: tuple[str, ...]
-    ) -> tuple[tuple[Line, ...], ...]:
-        """The lines of the two end vertebrae of each curve, to as much again on either side."""
-        spine = self._spines(points[None], protocol, structures)
-        found, corners = self._curves(spine), spine.corners[:, :, 0]
-        upper, lower = corners[:, :2], corners[:, :1:-1]  # left and right end of each end plate
-        if not self.end_plates:
-            upper = lower = (upper + lower) / 2
+    def shown(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[Shown, ...]:
+        """Of each curve end vertebrae, apex and side; the end vertebrae's lines, to as much again on either side."""
+        spine, names = self._spines(points[None], protocol, structures), vertebrae_of(protocol, structures, self.kind)
+        found, lines = self._curves(spine), self._lines(spine)
+        notes = self._notes(spine, found, names)
+        ends = zip(notes, found.angles[0], found.upper[0], found.lower[0], strict=True)
         return tuple(
-            (_longer(upper[top]), _longer(lower[bottom])) if angle > 0 else ()
-            for angle, top, bottom in zip(found.angles[0], found.upper[0], found.lower[0], strict=True)
+            Shown(note, (_longer(lines[0][top]), _longer(lines[1][bottom])) if angle > 0 else ())
+            for note, angle, top, bottom in ends
         )
 
     def _spines(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Spines:
@@ -307,19 +310,30 @@ class Cobb:
         half = None if self.half is None else np.full(spines.corners.shape[2], self.half)
         return find_curves(spines, self.end_plates, half)
 
-    def _note(self, spine: Spines, found: Curves, curve: int, names: tuple[str, ...]) -> str:
-        if not found.angles[0, curve] > 0:
-            return "" if np.isnan(found.angles[0, curve]) else "the spine ends before another curve"
-        upper, lower = found.upper[:, curve], found.lower[:, curve]
+    def _lines(self, spine: Spines) -> tuple[Array, Array]:
+        """(V, 2, 2) each, of the first of S spines: the lines of upper and lower end vertebrae, from left to right."""
+        upper, lower = spine.corners[:, :2, 0], spine.corners[:, :1:-1, 0]
+        return (upper, lower) if self.end_plates else ((upper + lower) / 2,) * 2
+
+    def _notes(self, spine: Spines, found: Curves, names: tuple[str, ...]) -> list[str]:
+        """Of the first of S spines."""
         tilts = spine.tilts(self.end_plates)
-        closing = tilts[1][lower[0], 0] - tilts[0][upper[0], 0]
-        apex = names[spine.apex(upper, lower)[0]]
-        if lower[0] == upper[0] + 1:
-            apex = f"the disc between {names[upper[0]]} and {names[lower[0]]}"
-        return (
-            f"upper end vertebra {names[upper[0]]}, lower {names[lower[0]]}, apex {apex}, convex to the "
-            f"{'right' if closing > 0 else 'left'} of the image{', major curve' if found.major[0] == curve else ''}"
-        )
+        notes = []
+        for curve, angle in enumerate(found.angles[0].tolist()):
+            if not angle > 0:
+                notes.append("" if np.isnan(angle) else "the spine ends before another curve")
+                continue
+            upper, lower = int(found.upper[0, curve]), int(found.lower[0, curve])
+            apex = names[int(spine.apex(found.upper[:, curve], found.lower[:, curve])[0])]
+            if lower == upper + 1:
+                apex = f"the disc between {names[upper]} and {names[lower]}"
+            side = "right" if tilts[1][lower, 0] > tilts[0][upper, 0] else "left"
+            major = ", major curve" if found.major[0] == curve else ""
+            notes.append(
+                f"upper end vertebra {names[upper]}, lower {names[lower]}, apex {apex}, convex to the {side} of the "
+                f"image{major}"
+            )
+        return notes
 
 
 def _longer(line: Array) -> Line:

@@ -10,7 +10,7 @@ from typing import Protocol as Interface
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Line, Part
+from .base import Part, Shown
 from .chest import Cardiothoracic, LungAreas
 from .cobb import Cobb
 from .maturation import CervicalMaturation
@@ -38,13 +38,8 @@ class Composed(Interface):
     def evaluate(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Array:
         """(S, P), the values of S sets of points (S, K, 2) in mm or pixels; NaN where they define none."""
 
-    def notes(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[str, ...]:
-        """What is to be said of each part besides its value, of points (K, 2); "" for nothing."""
-
-    def construction(
-        self, points: Array, protocol: Protocol, structures: tuple[str, ...]
-    ) -> tuple[tuple[Line, ...], ...]:
-        """The lines by which each part is drawn, of points (K, 2) in pixels; none where they define no value."""
+    def shown(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[Shown, ...]:
+        """What each part is shown with, of points (K, 2); lines in their unit."""
 
 
 #: All kinds.

@@ -160,8 +160,8 @@ def _probabilities(part: Part, rising: Array, in_mm: bool) -> dict[str, float]:
 
 
 def _share(rising: Array, low: float, high: float, without_low: bool, without_high: bool) -> float:
-    first = np.searchsorted(rising, low, side="right" if without_low else "left")
-    last = np.searchsorted(rising, high, side="left" if without_high else "right")
+    first = rising.searchsorted(low, side="right" if without_low else "left")
+    last = rising.searchsorted(high, side="left" if without_high else "right")
     return max(int(last) - int(first), 0) / rising.size
 
 

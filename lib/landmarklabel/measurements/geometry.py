@@ -27,7 +27,7 @@ def dot(first: Array, second: Array) -> Array:
 
 def length(vector: Array) -> Array:
     """(...), the length of vectors (..., 2)."""
-    return np.asarray(np.hypot(vector[..., 0], vector[..., 1]))
+    return np.sqrt(dot(vector, vector))  # np.hypot takes three times as long
 
 
 def distance(first: Array, second: Array) -> Array:

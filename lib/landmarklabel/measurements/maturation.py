@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Class_, Line, Part
+from .base import Class_, Line, Part, Shown
 from .geometry import SAME_PLACE, distance, ratio, signed_distance
 from .structures import labels_of, outline_of, outlines, require_size
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:  # a protocol holds measurements, and so knows this package
     from ..protocol import Protocol
 
 Array = NDArray[np.float64]
-Lines = tuple[tuple[Line, ...], ...]
 
 #: Depth of a concave border in % of its length; by how much a square body's height and width may differ.
 CONCAVE, SQUARE = 7.0, 0.1
@@ -92,22 +91,23 @@ class CervicalMaturation:
         shapes = [_shape(body) for body in bodies]
         return np.stack([_stage(np.stack(depths), np.stack(shapes)), *depths, *shapes], axis=1)
 
-    def notes(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[str, ...]:
-        """Of a stage: which borders are concave where that is not the usual order."""
+    def shown(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[Shown, ...]:
+        """The inferior borders' ends with the depth between, and the bodies' middle lines; of the stage, a note."""
+        axis, *bodies = (outline[:, 0] for outline in self._structures(points[None], protocol, structures))
+        borders = [_border(axis), *(_border(body[[4, 3, 2]]) for body in bodies)]
+        shapes = [_cross_lines(body) for body in bodies]
+        stage = Shown(self._note(points, protocol, structures), sum((*borders, *shapes), ()))
+        return (stage, *(Shown(lines=lines) for lines in (*borders, *shapes)))
+
+    def _note(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> str:
+        """Which borders are concave where that is not the usual order."""
         names = outlines(protocol, structures, _USUAL, "cervical_maturation")
         values = self.evaluate(points[None], protocol, structures)[0]
         concave = values[1:4] >= CONCAVE
         usual = np.isnan(values[0]) or (np.diff(concave.astype(int)) <= 0).all()
         found = ", ".join(name for name, is_so in zip(names, concave, strict=True) if is_so)
         unusual = f"the concave inferior borders are of {found}, which is not the usual order; their number decides"
-        return ("" if usual else unusual, "", "", "", "", "")
-
-    def construction(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Lines:
-        """The inferior borders' ends with the depth between, and the bodies' middle lines."""
-        axis, *bodies = (outline[:, 0] for outline in self._structures(points[None], protocol, structures))
-        borders = [_border(axis), *(_border(body[[4, 3, 2]]) for body in bodies)]
-        shapes = [_cross_lines(body) for body in bodies]
-        return (sum((*borders, *shapes), ()), *borders, *shapes)
+        return "" if usual else unusual
 
     def _structures(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> list[Array]:
         names = outlines(protocol, structures, _USUAL, "cervical_maturation")

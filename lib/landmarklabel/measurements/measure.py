@@ -12,7 +12,7 @@ from ..errors import LabelError, listed
 from ..protocol import Protocol
 from .base import Line, Measurement, Part, unit_of
 from .errorbars import ErrorBars, has_scale
-from .plan import plan_of
+from .plan import Plan, plan_of
 from .uncertainty import JointErrors
 
 Array = NDArray[np.float64]
@@ -52,21 +52,15 @@ def measure(
     plan, at = plan_of(protocol, _half(height, scale)), _checked(points, protocol) * scale
     errors = None if joint is None else joint.scaled(scale)
     bars = None if errors is None else ErrorBars.of(plan, at, errors, in_mm, seed)
-    sure = None if errors is None else errors.within(protocol.radii[0]) >= LOW_CONFIDENCE
-    told = None if errors is None or bars is None else bars.reductions * errors.worth_placing
     values = plan.values(at[None])[0] if bars is None else bars.values
-    notes, drawn = plan.notes(at), plan.lines(at)
+    said = [{}] * len(values) if bars is None or errors is None else _error_bars(plan, bars, errors)
     found = []
-    for index, (part, definition) in enumerate(plan):
-        fields: dict[str, Any] = {"analyses": definition.analyses, "note": notes[index], "norm": part.norm}
-        value = float(values[index])
+    for (part, definition), value, shown, error_bar in zip(plan, values.tolist(), plan.shown(at), said, strict=True):
+        fields: dict[str, Any] = {"analyses": definition.analyses, "note": shown.note, "norm": part.norm}
         if not isfinite(value):
-            fields["reason"] = _reason(part, notes[index], protocol, at)
+            fields["reason"] = _reason(part, shown.note, protocol, at)
         else:
-            fields |= {"lines": _in_pixels(drawn[index], scale)} | _judged(value, part, in_mm)
-            if bars is not None and sure is not None and told is not None:
-                places = plan.places[index]
-                fields |= _error_bar(part, bars, index, sure[places], told[index, places])
+            fields |= {"lines": _in_pixels(shown.lines, scale)} | _judged(value, part, in_mm) | error_bar
         given = value if isfinite(value) else None
         found.append(Measurement(part.name, part.title, given, unit_of(part.unit, in_mm), part.landmarks, **fields))
     return tuple(found)
@@ -159,26 +153,36 @@ def _judged(value: float, part: Part, in_mm: bool) -> dict[str, Any]:
     return {"category": category, "deviation": deviation, "out_of_norm": abs(deviation) > 1}
 
 
-def _error_bar(part: Part, bars: ErrorBars, index: int, sure: NDArray[np.bool_], told: Array) -> dict[str, Any]:
-    """What samples say of a value: fields of a :class:`~.base.Measurement`.
+def _error_bars(plan: Plan, bars: ErrorBars, errors: JointErrors) -> list[dict[str, Any]]:
+    """What samples say of each value: fields of a :class:`~.base.Measurement`."""
+    told = np.where(plan.depends, bars.reductions * errors.worth_placing, 0.0)
+    sure = errors.within(plan.protocol.radii[0]) >= LOW_CONFIDENCE
+    steady = (sure | ~plan.depends).all(axis=1) & (bars.defined >= _ALMOST_ALWAYS)
+    found: list[dict[str, Any]] = []
+    for index, (part, _) in enumerate(plan):
+        best = int(told[index].argmax())
+        found.append({"improve": plan.protocol.labels[best] if told[index, best] > 0 else None})
+        if isfinite(bars.sd[index]):
+            found[-1] |= _error_bar(part, bars, index, bool(steady[index]))
+    return found
+
+
+def _error_bar(part: Part, bars: ErrorBars, index: int, steady: bool) -> dict[str, Any]:
+    """Of one value.
 
     Args:
         index: of the value among the bars.
-        sure: (L,), of its landmarks, which have no low confidence.
-        told: (L,), which part of its variance goes once a person places each of its landmarks.
+        steady: whether it is almost always defined, and none of its landmarks has a low confidence.
     """
-    improve = {"improve": part.landmarks[int(told.argmax())] if told.max(initial=0.0) > 0 else None}
-    if not isfinite(bars.sd[index]):
-        return improve
     within68, within95 = ((low, high) for low, high in bars.intervals[:, :, index].tolist())
     probabilities = bars.probabilities[index]
     one_class = not probabilities or any(each.holds(within95[0]) and each.holds(within95[1]) for each in part.classes)
-    return improve | {
+    return {
         "sd": float(bars.sd[index]),
         "interval68": within68,
         "interval95": within95,
         "probabilities": probabilities,
-        "reliable": one_class and bool(sure.all()) and bool(bars.defined[index] >= _ALMOST_ALWAYS),
+        "reliable": one_class and steady,
     }
 
 

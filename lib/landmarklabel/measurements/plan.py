@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..protocol import Protocol
-from .base import Line, Part
+from .base import Part, Shown
 from .cobb import Cobb
 from .composed import COMPOSED, Composed
 from .definition import MeasurementDefinition, parts_of
@@ -38,9 +38,12 @@ class Plan:
             yield from ((part, definition) for part in parts)
 
     @cached_property
-    def places(self) -> tuple[NDArray[np.intp], ...]:
-        """Indices of the landmarks of each part."""
-        return tuple(np.array([self._index[label] for label in part.landmarks], dtype=np.intp) for part, _ in self)
+    def depends(self) -> NDArray[np.bool_]:
+        """(P, K), on which landmarks each part depends."""
+        depends = np.zeros((sum(map(len, self.parts)), len(self.protocol)), dtype=bool)
+        for row, (part, _) in zip(depends, self, strict=True):
+            row[[self._index[label] for label in part.landmarks]] = True
+        return depends
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -53,8 +56,8 @@ class Plan:
             for definition, parts in zip(self.protocol.measurements, self.parts, strict=True):
                 found = self._values(definition, points, columns)
                 columns |= {part.name: column for part, column in zip(parts, found, strict=True)}
-        values = np.stack(list(columns.values()), axis=1) if columns else np.empty((len(points), 0))
-        return np.where(np.isfinite(values), values, np.nan)
+        values = np.stack(list(columns.values())) if columns else np.empty((0, len(points)))
+        return np.where(np.isfinite(values), values, np.nan).T  # a value's samples side by side
 
     def _values(self, definition: MeasurementDefinition, points: Array, known: dict[str, Array]) -> list[Array]:
         if definition.composed is not None:
@@ -64,34 +67,21 @@ class Plan:
             return [definition.kind.value(lambda label: points[:, self._index[label]])]
         return [np.asarray(sum(sign * known[name] for name, sign in definition.terms))]
 
-    def notes(self, points: Array) -> list[str]:
-        """What is to be said of each value besides it, of points (K, 2)."""
-        found: list[str] = []
-        for definition, parts in zip(self.protocol.measurements, self.parts, strict=True):
-            if definition.composed is None:
-                found += [""] * len(parts)
-            else:
-                found += self._composed(definition.composed).notes(points, self.protocol, definition.structures)
-        return found
-
-    def lines(self, points: Array) -> list[tuple[Line, ...]]:
-        """How each value is drawn, in the unit of the points (K, 2)."""
-        drawn: dict[str, tuple[Line, ...]] = {}
+    def shown(self, points: Array) -> list[Shown]:
+        """What each value is shown with, of points (K, 2); lines in their unit."""
+        found: dict[str, Shown] = {}
         with np.errstate(all="ignore"):
             for definition, parts in zip(self.protocol.measurements, self.parts, strict=True):
-                found = self._lines(definition, points, drawn)
-                drawn |= {part.name: lines for part, lines in zip(parts, found, strict=True)}
-        return list(drawn.values())
+                each = self._shown(definition, points, found)
+                found |= {part.name: shown for part, shown in zip(parts, each, strict=True)}
+        return list(found.values())
 
-    def _lines(
-        self, definition: MeasurementDefinition, points: Array, known: dict[str, tuple[Line, ...]]
-    ) -> list[tuple[Line, ...]]:
+    def _shown(self, definition: MeasurementDefinition, points: Array, known: dict[str, Shown]) -> tuple[Shown, ...]:
         if definition.composed is not None:
-            composed = self._composed(definition.composed)
-            return list(composed.construction(points, self.protocol, definition.structures))
+            return self._composed(definition.composed).shown(points, self.protocol, definition.structures)
         if definition.kind is not None:
-            return [definition.kind.lines(lambda label: points[self._index[label]])]
-        return [tuple(dict.fromkeys(line for name, _ in definition.terms for line in known[name]))]
+            return (Shown(lines=definition.kind.lines(lambda label: points[self._index[label]])),)
+        return (Shown(lines=tuple(dict.fromkeys(line for name, _ in definition.terms for line in known[name].lines))),)
 
     def _composed(self, name: str) -> Composed:
         composed = COMPOSED[name]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Class_, Line, Part, Quantity
+from .base import Class_, Line, Part, Quantity, Shown
 from .geometry import SAME_PLACE, distance, length, ratio, signed_angle, turning
 from .structures import labels_of, outline_of, outlines, outlines_of, require_size, vertebrae_of
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # a protocol holds measurements, and so knows this package
     from ..protocol import Protocol
 
 Array = NDArray[np.float64]
-Lines = tuple[tuple[Line, ...], ...]
 
 #: Loss of height from which a body is of grade 1, 2 and 3.
 GENANT = (0.2, 0.25, 0.4)
@@ -59,21 +58,23 @@ class VertebralHeights:
         corners = outlines_of(points, protocol, vertebrae_of(protocol, structures, "vertebral_heights"))
         upper_left, upper_right, lower_right, lower_left = np.moveaxis(corners, 1, 0)
         left, right = lower_left - upper_left, lower_right - upper_right
-        wedge = signed_angle(upper_right - upper_left, lower_right - lower_left, np.ones(1))
-        each = np.stack([length(left), length(right), length((left + right) / 2), wedge], axis=1)
-        return np.where(_drawn(corners)[:, None], each, np.nan).reshape(-1, len(points)).T
+        top, foot = upper_right - upper_left, lower_right - lower_left
+        heights = [length(side) for side in (left, right, (left + right) / 2)]
+        shortest = np.minimum.reduce([*heights[:2], length(top), length(foot)])
+        each = np.stack([*heights, signed_angle(top, foot, np.ones(1))], axis=1)
+        return np.where((shortest > SAME_PLACE)[:, None], each, np.nan).reshape(-1, len(points)).T
 
-    def notes(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[str, ...]:
-        return ("",) * (len(_FRONTAL) * len(vertebrae_of(protocol, structures, "vertebral_heights")))
-
-    def construction(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Lines:
+    def shown(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[Shown, ...]:
         corners = outlines_of(points[None], protocol, vertebrae_of(protocol, structures, "vertebral_heights"))[:, :, 0]
-        drawn: list[tuple[Line, ...]] = []
-        for upper_left, upper_right, lower_right, lower_left in corners:
-            middles = (upper_left + upper_right) / 2, (lower_left + lower_right) / 2
-            drawn += [_lines((upper_left, lower_left)), _lines((upper_right, lower_right)), _lines(middles)]
-            drawn.append(_lines((upper_left, upper_right), (lower_left, lower_right)))
-        return tuple(drawn)
+        upper_left, upper_right, lower_right, lower_left = np.moveaxis(corners, 1, 0)
+        middles = (upper_left + upper_right) / 2, (lower_left + lower_right) / 2
+        sides = (upper_left, lower_left), (upper_right, lower_right), middles
+        drawn = [_lines(*ends) for ends in (*sides, (upper_left, upper_right), (lower_left, lower_right))]
+        return tuple(
+            Shown(lines=lines)
+            for left, right, middle, top, foot in zip(*drawn, strict=True)
+            for lines in (left, right, middle, top + foot)
+        )
 
 
 _LATERAL: tuple[tuple[str, str, Quantity, tuple[Class_, ...]], ...] = (
@@ -118,23 +119,25 @@ class Genant:
         each = np.stack([*np.moveaxis(heights, 1, 0), wedge, 100 * loss, grade], axis=1)
         return each.reshape(-1, len(points)).T
 
-    def notes(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[str, ...]:
-        """Which height is the smaller one, of the grade of bodies with a fracture."""
-        heights = _heights(_bodies(points[None], protocol, structures))
-        kinds = ("wedge", "biconcave", "crush")
-        notes: list[str] = []
-        for ratios, loss in zip(_losses(heights)[..., 0], _loss(heights)[:, 0], strict=True):
-            fractured = loss >= GENANT[0]
-            notes += [""] * 5 + [f"{kinds[int(np.nanargmax(ratios))]} deformity" if fractured else ""]
-        return tuple(notes)
+    def shown(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> tuple[Shown, ...]:
+        """The heights, and the end plates; of the grade of a body with a fracture, which height is the smaller one."""
+        bodies = _bodies(points[None], protocol, structures)
+        heights = _heights(bodies)
+        ends = np.moveaxis(bodies[:, :, 0], 1, 0)
+        drawn = [_lines(ends[start], ends[end]) for start, end in ((0, 5), (1, 4), (2, 3), (0, 2), (5, 3))]
+        shown: list[Shown] = []
+        for ratios, loss, front, middle, back, top, foot in zip(
+            _losses(heights)[..., 0], _loss(heights)[:, 0], *drawn, strict=True
+        ):
+            every = front + middle + back
+            shown += [Shown(lines=lines) for lines in (front, middle, back, top + foot, every)]
+            shown.append(Shown(_deformity(ratios) if loss >= GENANT[0] else "", every))
+        return tuple(shown)
 
-    def construction(self, points: Array, protocol: Protocol, structures: tuple[str, ...]) -> Lines:
-        drawn: list[tuple[Line, ...]] = []
-        for body in _bodies(points[None], protocol, structures)[:, :, 0]:
-            heights = [_lines((body[place], body[5 - place])) for place in range(3)]
-            plates = _lines((body[0], body[2]), (body[5], body[3]))
-            drawn += [*heights, plates, sum(heights, ()), sum(heights, ())]
-        return tuple(drawn)
+
+def _deformity(losses: Array) -> str:
+    """In words, by losses (3,)."""
+    return f"{('wedge', 'biconcave', 'crush')[int(np.nanargmax(losses))]} deformity"
 
 
 def _lateral(protocol: Protocol, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -185,14 +188,8 @@ def _loss(heights: Array) -> Array:
     return np.where(np.isfinite(own), np.fmax(np.fmax(own, losses[:, 2]), 0.0), np.nan)
 
 
-def _drawn(corners: Array) -> NDArray[np.bool_]:
-    """(V, S), whether bodies (V, 4, S, 2) have four corners and four sides."""
-    sides = distance(corners, np.roll(corners, 1, axis=1))
-    return np.asarray((sides > SAME_PLACE).all(axis=1))
-
-
-def _lines(*ends: tuple[Array, Array]) -> tuple[Line, ...]:
-    """Lines between pairs of points; none where a point is absent."""
-    return tuple(
-        Line(((float(a[0]), float(a[1])), (float(b[0]), float(b[1])))) for a, b in ends if np.isfinite([a, b]).all()
-    )
+def _lines(starts: Array, ends: Array) -> list[tuple[Line, ...]]:
+    """A line for each pair of points (V, 2); none where one is absent."""
+    there = np.isfinite(starts + ends).all(axis=1)
+    pairs = zip(there, starts.tolist(), ends.tolist(), strict=True)
+    return [(Line(((x0, y0), (x1, y1))),) if drawn else () for drawn, (x0, y0), (x1, y1) in pairs]
