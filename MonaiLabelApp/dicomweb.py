@@ -27,6 +27,7 @@ import pydicom
 from monailabel.config import settings
 from pydicom.dataset import Dataset
 
+from conf_values import number, text, whole, yes_or_no
 from datastore import ConflictError, LandmarkDatastore
 from exchange import Exchange
 from landmarklabel.errors import ConfigError, ImageError, LandmarkLabelError, NotFoundError
@@ -48,8 +49,6 @@ SETTINGS = (
     "dicomweb_folder", "dicomweb_cache_mb", "dicomweb_image_mb", "dicomweb_modalities", "dicomweb_patient_module",
     "dicomweb_refresh_s",
 )  # fmt: skip
-
-_YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 
 
 @dataclass(frozen=True)
@@ -82,16 +81,15 @@ class DicomWebOptions:
             ConfigError: a setting is not valid; says which.
         """
         url = require_url(url)
-        given = {name: value.strip() for name, value in conf.items() if name in SETTINGS and value.strip()}
-        modalities = given.get("dicomweb_modalities", ",".join(MODALITIES)).upper().split(",")
+        modalities = text(conf, "dicomweb_modalities", ",".join(MODALITIES)).upper().split(",")
         options = cls(
             url,
-            Path(given.get("dicomweb_folder") or default_folder(url)).resolve(),
-            _number(given, "dicomweb_cache_mb", 10_000, least=100),
-            _number(given, "dicomweb_image_mb", 512, least=1),
-            tuple(modality.strip() for modality in modalities if modality.strip()),
-            _truth(given, "dicomweb_patient_module"),
-            float(_number(given, "dicomweb_refresh_s", 60, least=1)),
+            folder=Path(text(conf, "dicomweb_folder") or default_folder(url)).resolve(),
+            cache_mb=whole(conf, "dicomweb_cache_mb", cls.cache_mb, least=100),
+            image_mb=whole(conf, "dicomweb_image_mb", cls.image_mb, least=1),
+            modalities=tuple(modality.strip() for modality in modalities if modality.strip()),
+            patient_module=yes_or_no(conf, "dicomweb_patient_module"),
+            refresh_s=number(conf, "dicomweb_refresh_s", cls.refresh_s, least=1),
         )
         if options.cache_mb < 2 * options.image_mb:
             raise ConfigError(
@@ -106,20 +104,6 @@ class DicomWebOptions:
     @property
     def training(self) -> Path:
         return self.folder / "training"
-
-
-def _number(given: Mapping[str, str], name: str, default: int, least: int) -> int:
-    text = given.get(name, str(default))
-    if not text.isascii() or not text.isdigit() or not least <= int(text[:12]) == int(text):
-        raise ConfigError(f"{name} {text[:40]}: expected a whole number, {least} or more")
-    return int(text)
-
-
-def _truth(given: Mapping[str, str], name: str) -> bool:
-    text = given.get(name, _NO[0]).lower()
-    if text not in _YES + _NO:
-        raise ConfigError(f"{name} {text[:40]}: expected true or false")
-    return text in _YES
 
 
 class DicomWebDatastore(LandmarkDatastore):

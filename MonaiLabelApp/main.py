@@ -40,6 +40,7 @@ from activelearning.routes import annotating_routes
 from activelearning.strategies import seed_of, strategies
 from background import Background, Clicks
 from batch import BatchInference, batch_routes
+from conf_values import whole
 from datastore import LandmarkDatastore
 from dicomweb import SETTINGS as DICOMWEB_SETTINGS
 from dicomweb import DicomWebDatastore, DicomWebOptions
@@ -369,8 +370,4 @@ def _threads(conf: dict[str, str]) -> int:
         ConfigError: it is no number, or more than there are cores.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    text = str(conf.get("training_threads") or max(1, cores // 2))
-    threads = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
-    if not 1 <= threads <= cores:
-        raise ConfigError(f"--conf training_threads {text}: expected a whole number from 1 to {cores}, the cores here")
-    return threads
+    return whole(conf, "training_threads", max(1, cores // 2), least=1, most=cores)

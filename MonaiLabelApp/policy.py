@@ -20,8 +20,9 @@ from monailabel.endpoints.train import run_model
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
 
+from conf_values import number, whole, yes_or_no
 from landmarklabel.engine.data import patient_hash
-from landmarklabel.errors import ConfigError, DataError, ModelError, NotFoundError, listed
+from landmarklabel.errors import DataError, ModelError, NotFoundError, listed
 from landmarklabel.files import atomic_write, storage_errors
 from landmarklabel.io.layouts.studies import read_patients
 from models import PublishedModel
@@ -71,12 +72,13 @@ class PolicyOptions:
         Raises:
             ConfigError: a value is not what it should be.
         """
-        on = conf.get("auto_train", "no")
-        if on not in ("yes", "no"):
-            raise ConfigError(f"--conf auto_train {on}: expected yes or no")
-        first, steps = (_whole(conf, f"auto_train_{name}", getattr(cls, name), 2) for name in ("first", "steps"))
-        growth = _number(conf, "auto_train_growth", cls.growth, 1)
-        return cls(on == "yes", first, growth, steps, _number(conf, "auto_train_seconds", cls.seconds, 1))
+        return cls(
+            on=yes_or_no(conf, "auto_train"),
+            first=whole(conf, "auto_train_first", cls.first, least=2),
+            growth=number(conf, "auto_train_growth", cls.growth, least=1),
+            steps=whole(conf, "auto_train_steps", cls.steps, least=2),
+            seconds=number(conf, "auto_train_seconds", cls.seconds, least=1),
+        )
 
     def next_at(self, used: int) -> int:
         """How many labels there are to be for the next run, after one on ``used`` of them; 0 for none."""
@@ -264,21 +266,3 @@ def _read(file: Path) -> _Last:
     except (OSError, ValueError, TypeError):
         return _Last()
     return last if isinstance(last.labels, int) and isinstance(last.attempts, int) else _Last()
-
-
-def _whole(conf: Mapping[str, str], name: str, default: int, least: int) -> int:
-    number = _number(conf, name, default, least)
-    if number != int(number):
-        raise ConfigError(f"--conf {name} {number:g}: expected a whole number")
-    return int(number)
-
-
-def _number(conf: Mapping[str, str], name: str, default: float, least: float) -> float:
-    text = conf.get(name)
-    try:
-        number = default if text is None else float(text)
-    except ValueError:
-        number = math.nan
-    if not least <= number < 1e6:
-        raise ConfigError(f"--conf {name} {text}: expected a number of {least:g} or more")
-    return number

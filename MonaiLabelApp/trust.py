@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landmarklabel.errors import ConfigError, LabelError
+from conf_values import probability
+from landmarklabel.errors import LabelError
 from landmarklabel.interaction.belief import Belief
 from landmarklabel.interaction.trust import probability_within
 from landmarklabel.landmarks import LandmarkSet, Status
@@ -61,14 +61,7 @@ class Trust:
         Raises:
             ConfigError: the level is no probability.
         """
-        text = conf.get("trust")
-        try:
-            level = cls.level if text is None else float(text)
-        except ValueError:
-            level = math.nan
-        if not 0 < level < 1:
-            raise ConfigError(f"--conf trust {text}: expected a probability between 0 and 1, such as {cls.level}")
-        return cls(level)
+        return cls(probability(conf, "trust", cls.level))
 
     def require(self, request: Mapping[str, Any]) -> None:
         """Check the tolerance of a request.

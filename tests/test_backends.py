@@ -56,7 +56,7 @@ def figures(milliseconds: float, equal: bool = True) -> Figures:
     return Figures(network_ms=milliseconds, maps=0, within=1, farthest_px=0, equal=equal)
 
 
-@pytest.fixture(params=CONFIGS)
+@pytest.fixture(params=["heat maps", "uv-maps", pytest.param("interactive", marks=pytest.mark.slow)])
 def model(request: pytest.FixtureRequest, tmp_path: Path, triangle: Protocol) -> Path:
     return tiny.untrained_model(tmp_path / "model.safetensors", triangle, CONFIGS[request.param]())
 
@@ -90,6 +90,7 @@ def test_farnet_keeps_its_maps(tmp_path: Path, triangle: Protocol) -> None:
         torch.testing.assert_close(run(images), network(images)[-1], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_click_is_answered_by_the_network_itself(tmp_path: Path, triangle: Protocol) -> None:
     """What was exported knows no clicks; after one, maps are those of a predictor without an export."""
     path = tiny.untrained_model(tmp_path / "model.safetensors", triangle, tiny.interactive_config())

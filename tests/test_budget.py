@@ -39,6 +39,7 @@ def test_a_validation_waits_until_it_is_a_small_part() -> None:
     assert not budget.allows_validation
 
 
+@pytest.mark.slow
 def test_a_run_that_the_clock_ends_is_a_whole_one(tmp_path: Path, triangle: Protocol) -> None:
     reports: list[EpochReport] = []
     data = tiny.dataset(tmp_path / "images", triangle, 12)

@@ -70,6 +70,7 @@ def images(tmp_path_factory: pytest.TempPathFactory, triangle: Protocol) -> Land
     return tiny.dataset(tmp_path_factory.mktemp("benchmark") / "images", triangle, 24)
 
 
+@pytest.mark.slow
 def test_a_training_that_was_interrupted_goes_on(images: LandmarkDataset, tmp_path: Path) -> None:
     """With the epochs that were planned at first, and the time that was spent; one that is over is left alone."""
     config, folder = tiny.config(), tmp_path / "run"
@@ -84,6 +85,7 @@ def test_a_training_that_was_interrupted_goes_on(images: LandmarkDataset, tmp_pa
     assert rows.models_in(tmp_path) == {"run": False}
 
 
+@pytest.mark.slow
 def test_a_probe_is_of_the_whole(images: LandmarkDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of the images costs that part of an epoch."""
     monkeypatch.setattr(training, "_PROBE_STEPS", 4)

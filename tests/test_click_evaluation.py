@@ -136,6 +136,7 @@ def test_evaluating_clicks_from_the_command_line(model: Path, tmp_path: Path, tr
     assert Image.open(plot).format == "PNG"
 
 
+@pytest.mark.slow
 def test_readers_of_every_order(model: Path, tmp_path: Path, triangle: Protocol) -> None:
     """After as many clicks as there are landmarks nothing is wrong any more; the same seed gives the same."""
     studies = tiny.write_studies(tmp_path / "studies", triangle, 6)

@@ -142,6 +142,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory, data: LandmarkDataset) -> Pa
     return train(config(epochs=1), few, tmp_path_factory.mktemp("quick"), device="cpu", quiet=True).model
 
 
+@pytest.mark.slow
 def test_the_model_says_what_its_loss_looked_at(quick: Path, data: LandmarkDataset, tmp_path: Path) -> None:
     """Chosen from the training set, the same each time; older files, and other networks, have nothing to say."""
     chosen = read_header(quick).morphology

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,6 +51,19 @@ def finished(tmp_path_factory: pytest.TempPathFactory, data: LandmarkDataset) ->
     return out, reports
 
 
+@pytest.fixture
+def short(tmp_path_factory: pytest.TempPathFactory, begun: Path) -> Path:
+    """A run of one epoch, to do with as one likes."""
+    return Path(shutil.copytree(begun, tmp_path_factory.mktemp("short") / "run"))
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory, data: LandmarkDataset) -> Path:
+    out = tmp_path_factory.mktemp("begun") / "run"
+    train(tiny.config(epochs=1), data, out, device="cpu", quiet=True)
+    return out
+
+
 def test_the_error_falls_to_a_quarter(finished: tuple[Path, list]) -> None:
     errors = [report.metrics["val_mre"] for report in finished[1]]
     assert len(errors) == 8
@@ -89,6 +103,7 @@ def test_the_kept_model_scores_what_its_header_says(finished: tuple[Path, list],
     assert mre == pytest.approx(read_header(model).metrics["val_mre"], rel=0.02)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(
     finished: tuple[Path, list], data: LandmarkDataset, tmp_path: Path
 ) -> None:
@@ -99,6 +114,7 @@ def test_the_same_seed_gives_the_same_weights(
     assert not same(weights(RunFolder(tmp_path / "other").model), reference)
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_goes_on_to_the_same_end(
     finished: tuple[Path, list], data: LandmarkDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +196,7 @@ def test_two_processes_train_together(tmp_path: Path, triangle_file: Path) -> No
     assert min(row["loss"] for row in rows) < rows[0]["loss"] / 4
 
 
+@pytest.mark.slow
 def test_early_stopping(data: LandmarkDataset, tmp_path: Path) -> None:
     """With a learning rate of almost nothing the first epoch stays about the best."""
     config = tiny.config(
@@ -193,6 +210,7 @@ def test_early_stopping(data: LandmarkDataset, tmp_path: Path) -> None:
     assert train(config, data, tmp_path, device="cpu", quiet=True).epochs == result.epochs
 
 
+@pytest.mark.slow
 def test_going_on_from_a_model(finished: tuple[Path, list], data: LandmarkDataset, tmp_path: Path) -> None:
     start = RunFolder(finished[0]).model
     reports: list = []
@@ -208,13 +226,13 @@ def test_another_configuration_does_not_resume(finished: tuple[Path, list], data
         train(tiny.config(batch_size=3), data, finished[0], device="cpu", quiet=True)
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on(finished: tuple[Path, list], data: LandmarkDataset, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(finished[0], tmp_path / "longer")
     assert train(tiny.config(epochs=9), data, tmp_path / "longer", device="cpu", quiet=True).epochs == 9
 
 
+@pytest.mark.slow
 def test_a_longer_run_follows_its_own_schedule(data: LandmarkDataset, tmp_path: Path) -> None:
     """A cosine that has come to zero goes on where a longer one is."""
     optimizer = {**tiny.config().model_dump()["optimizer"], "schedule": "cosine"}
@@ -232,19 +250,17 @@ def test_other_data_do_not_resume(finished: tuple[Path, list], data: LandmarkDat
         train(tiny.config(), fewer, finished[0], device="cpu", quiet=True)
 
 
-def test_a_run_without_a_state_is_not_overwritten(data: LandmarkDataset, tmp_path: Path) -> None:
+def test_a_run_without_a_state_is_not_overwritten(data: LandmarkDataset, short: Path) -> None:
     """Killed before its first state: its model is there already."""
-    train(tiny.config(epochs=1), data, tmp_path, device="cpu", quiet=True)
-    RunFolder(tmp_path).state.unlink()
+    RunFolder(short).state.unlink()
     with pytest.raises(ConfigError, match="holds a run with another batch_size"):
-        train(tiny.config(epochs=1, batch_size=3), data, tmp_path, device="cpu", quiet=True)
+        train(tiny.config(epochs=1, batch_size=3), data, short, device="cpu", quiet=True)
 
 
-def test_a_run_whose_model_is_gone_is_said(data: LandmarkDataset, tmp_path: Path) -> None:
-    train(tiny.config(epochs=1), data, tmp_path, device="cpu", quiet=True)
-    RunFolder(tmp_path).model.unlink()
+def test_a_run_whose_model_is_gone_is_said(data: LandmarkDataset, short: Path) -> None:
+    RunFolder(short).model.unlink()
     with pytest.raises(ModelError, match="its model is gone"):
-        train(tiny.config(epochs=1), data, tmp_path, device="cpu", quiet=True)
+        train(tiny.config(epochs=1), data, short, device="cpu", quiet=True)
 
 
 def test_labels_without_a_placed_landmark(data: LandmarkDataset, tmp_path: Path) -> None:
@@ -260,11 +276,10 @@ def test_two_runs_in_one_folder(data: LandmarkDataset, tmp_path: Path) -> None:
         train(tiny.config(), data, tmp_path, device="cpu", quiet=True)
 
 
-def test_a_damaged_state_is_said(data: LandmarkDataset, tmp_path: Path) -> None:
-    train(tiny.config(epochs=1), data, tmp_path, device="cpu", quiet=True)
-    (tmp_path / "state.safetensors").write_bytes(b"nonsense")
+def test_a_damaged_state_is_said(data: LandmarkDataset, short: Path) -> None:
+    (short / "state.safetensors").write_bytes(b"nonsense")
     with pytest.raises(ModelError, match="state.safetensors, the state of the training run, is damaged"):
-        train(tiny.config(), data, tmp_path, device="cpu", quiet=True)
+        train(tiny.config(), data, short, device="cpu", quiet=True)
 
 
 def test_too_few_labels(data: LandmarkDataset, tmp_path: Path) -> None:

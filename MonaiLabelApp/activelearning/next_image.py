@@ -9,6 +9,7 @@ from typing import Any
 
 from activelearning.knowledge import ImageKnowledge
 from datastore import ConflictError, LandmarkDatastore
+from gateway.guard import ForbiddenError
 from landmarklabel.active import STRATEGIES, choose
 from landmarklabel.active.leases import Lease, Leases, PutOff, PutOffImages
 from landmarklabel.errors import NotFoundError, listed
@@ -117,14 +118,24 @@ class NextImages:
         else:
             self._leases.renew(name)
 
-    def put_off(self, name: str, for_good: bool, who: str = "", reason: str = "") -> dict[str, Any]:
+    def put_off(
+        self, name: str, for_good: bool, who: str = "", reason: str = "", person: str | None = None
+    ) -> dict[str, Any]:
         """Never offer an image again, or not before all others; whoever has it gives it back.
+
+        Args:
+            who: is noted with it.
+            person: with it, only this person's own skip may be replaced.
 
         Raises:
             NotFoundError: there is no such image.
+            ForbiddenError: somebody else has skipped it.
             ConflictError: somebody else labels it just now.
         """
         self._store.require_image(name)
+        before = self._put_off.all().get(name)
+        if before is not None and before.for_good:  # what is postponed comes back, and may be put off once more
+            _require_own(before, person)
         lease = self._leases.held().get(name)
         if lease is not None and who != lease.who:
             raise ConflictError(f"{name} is being labelled by {lease.who or 'somebody else'}; it can't be put off now")
@@ -132,13 +143,17 @@ class NextImages:
         self._leases.release(name)
         return {"id": name, "put_off": "skipped" if for_good else "postponed"}
 
-    def offer_again(self, name: str) -> dict[str, Any]:
-        """Take back that an image was put off.
+    def offer_again(self, name: str, person: str | None = None) -> dict[str, Any]:
+        """Take back that an image was put off; with ``person``, only if that person has put it off.
 
         Raises:
             NotFoundError: it was not.
+            ForbiddenError: somebody else has.
         """
-        if not self._put_off.offer_again(name):
+        before = self._put_off.all().get(name)
+        if before is not None:
+            _require_own(before, person)
+        if before is None or not self._put_off.offer_again(name, before.who):
             raise NotFoundError(f"{name} is neither skipped nor postponed")
         return {"id": name}
 
@@ -161,6 +176,17 @@ class NextImages:
         if not self._leases.release(name, who):
             raise NotFoundError(f"nobody has {name}" if who is None else f"{name} is not yours, or no longer")
         return {"id": name}
+
+
+def _require_own(put_off: PutOff, person: str | None) -> None:
+    """Check that this person has put an image off, at whichever client (``PERSON / CLIENT``); None may all.
+
+    Raises:
+        ForbiddenError: somebody else has.
+    """
+    if person is not None and put_off.who.split(" / ")[0] != person:
+        how = "skipped" if put_off.for_good else "postponed"
+        raise ForbiddenError(f"{put_off.image} was {how} by {put_off.who or 'somebody else'}; an admin may undo that")
 
 
 def _nothing(state: _State, images: int) -> dict[str, Any]:

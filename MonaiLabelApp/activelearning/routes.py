@@ -8,7 +8,8 @@ from fastapi import APIRouter, Body, Request
 
 from activelearning.next_image import NextImages
 from activelearning.strategies import client_of, seed_of
-from gateway.guard import require_role
+from gateway.guard import caller_of, require_role
+from gateway.rules import Role
 
 _DEFAULT = "mixed"
 
@@ -41,11 +42,12 @@ def annotating_routes(images: NextImages) -> APIRouter:
     def put_off(
         request: Request, image: str, later: bool = False, client_id: str = "", reason: str = ""
     ) -> dict[str, Any]:
-        return images.put_off(image, not later, _who(request, {"client_id": client_id}), reason)
+        who = _who(request, {"client_id": client_id})
+        return images.put_off(image, not later, who, reason, _unless_admin(request))
 
-    @router.delete("/put_off/{image}", summary="Offer an image again")
-    def offer_again(image: str) -> dict[str, Any]:
-        return images.offer_again(image)
+    @router.delete("/put_off/{image}", summary="Offer an image again that one has put off oneself; admins, any")
+    def offer_again(request: Request, image: str) -> dict[str, Any]:
+        return images.offer_again(image, _unless_admin(request))
 
     @router.post("/{strategy}", summary="The next image to label")
     def next_image(
@@ -55,6 +57,12 @@ def annotating_routes(images: NextImages) -> APIRouter:
         return images.next(strategy or _DEFAULT, _who(request, params), seed_of(params))
 
     return router
+
+
+def _unless_admin(request: Request) -> str | None:
+    """Who asks, by the name of their token; None for an admin, who may undo what others did."""
+    caller = caller_of(request)
+    return None if caller.role >= Role.ADMIN else caller.name
 
 
 def _who(request: Request, params: dict[str, Any]) -> str:

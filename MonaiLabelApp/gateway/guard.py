@@ -21,7 +21,7 @@ _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
 
 
 class ForbiddenError(LandmarkLabelError):
-    """A caller's role is too low for what a parameter of the request asks."""
+    """A caller's role is too low for what a request asks: a parameter of it, or to undo what others did."""
 
     http_status = 403
 

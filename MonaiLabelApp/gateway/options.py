@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from conf_values import number, whole, yes_or_no
 from landmarklabel.errors import ConfigError
 
 #: The names of the settings.
@@ -53,19 +53,16 @@ class GatewayOptions:
         for origin in origins:
             if not _is_origin(origin):
                 raise ConfigError(f"allow_origins {origin}: expected https://HOST or https://HOST:PORT")
-        open_to_all = conf.get("open_to_all", "no")
-        if open_to_all not in ("yes", "no"):
-            raise ConfigError(f"open_to_all {open_to_all}: expected yes or no")
         return cls(
             token_file=conf.get("token_file") or None,
-            open_to_all=open_to_all == "yes",
+            open_to_all=yes_or_no(conf, "open_to_all"),
             allow_origins=origins,
-            max_upload_mb=_number(conf, "max_upload_mb", cls.max_upload_mb),
-            max_model_mb=_number(conf, "max_model_mb", cls.max_model_mb),
-            body_timeout=_number(conf, "body_timeout", cls.body_timeout),
-            infer_workers=int(_number(conf, "infer_workers", max(2, min(4, os.cpu_count() or 2)))),
-            infer_waiting=int(_number(conf, "infer_waiting", cls.infer_waiting)),
-            infer_timeout=_number(conf, "infer_timeout", cls.infer_timeout),
+            max_upload_mb=number(conf, "max_upload_mb", cls.max_upload_mb),
+            max_model_mb=number(conf, "max_model_mb", cls.max_model_mb),
+            body_timeout=number(conf, "body_timeout", cls.body_timeout),
+            infer_workers=whole(conf, "infer_workers", max(2, min(4, os.cpu_count() or 2)), least=2),
+            infer_waiting=whole(conf, "infer_waiting", cls.infer_waiting, least=1),
+            infer_timeout=number(conf, "infer_timeout", cls.infer_timeout),
         )
 
 
@@ -75,14 +72,3 @@ def _is_origin(text: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.netloc) and text == f"{parts.scheme}://{parts.netloc}"
-
-
-def _number(conf: Mapping[str, str], name: str, default: float) -> float:
-    text = conf.get(name)
-    try:
-        number = default if text is None else float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < 1e9:
-        raise ConfigError(f"{name} {text}: expected a number above 0")
-    return number

@@ -108,6 +108,9 @@ def test_images_are_put_off_and_offered_again(index: Index, clock: Clock) -> Non
     images.put_off("a", for_good=False, reason="x" * 2000)
     assert [(each.image, each.for_good) for each in images.all().values()] == [("b", False), ("a", False)]
     assert len(images.all()["a"].reason) == 1000
+    images.put_off("c", for_good=True, who="anna")
+    assert not images.offer_again("c", "bert")
+    assert images.offer_again("c", "anna")
     assert images.offer_again("a")
     assert not images.offer_again("a")
     assert list(images.all()) == ["b"]

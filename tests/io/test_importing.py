@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from layout_folders import plausible_points, write_dicom, write_image, write_text
 
@@ -271,6 +271,7 @@ def test_safe_ids(case_id: str) -> None:
     require_safe_id(case_id)
 
 
+@settings(max_examples=10)  # each reads and writes files
 @given(st.floats(0.01, 3), st.floats(0.01, 3), st.integers(0, 2**32))
 def test_any_points_and_spacing_survive(
     tmp_path_factory: pytest.TempPathFactory, sx: float, sy: float, seed: int

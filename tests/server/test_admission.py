@@ -176,7 +176,7 @@ def test_a_certificate_that_is_none(tmp_path: Path) -> None:
         ({"open_to_all": "maybe"}, "open_to_all maybe: expected yes or no"),
         ({"max_upload_mb": "much"}, "max_upload_mb much: expected a number above 0"),
         ({"infer_timeout": "nan"}, "infer_timeout nan: expected a number above 0"),
-        ({"infer_workers": "-1"}, "infer_workers -1: expected a number above 0"),
+        ({"infer_workers": "-1"}, "infer_workers -1: expected a whole number of 2 or more"),
     ],
 )
 def test_settings_that_are_not_right(conf: dict[str, str], sentence: str) -> None:

@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 import torch
 
 from landmarklabel.resources import resource
 
 sys.path.insert(0, str(resource("MonaiLabelApp")))
 
+import background as module
 from background import NICENESS, Background, Clicks
 from gateway.queue import FairQueue, Job, Lane
 
@@ -35,6 +37,12 @@ class Counting:
         if self.left <= 0:
             self.done.set()
         return self.left > 0
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next click is waited for no longer than these tests need."""
+    monkeypatch.setattr(module, "_QUIET_S", 0.2)
 
 
 @contextmanager

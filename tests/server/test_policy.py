@@ -46,8 +46,8 @@ def test_a_run_follows_only_more_labels() -> None:
 @pytest.mark.parametrize(
     ("conf", "sentence"),
     [
-        ({"auto_train": "true"}, "auto_train true: expected yes or no"),
-        ({"auto_train_first": "1"}, "auto_train_first 1: expected a number of 2 or more"),
+        ({"auto_train": "maybe"}, "auto_train maybe: expected yes or no"),
+        ({"auto_train_first": "1"}, "auto_train_first 1: expected a whole number of 2 or more"),
         ({"auto_train_first": "2.5"}, "auto_train_first 2.5: expected a whole number"),
         ({"auto_train_growth": "0.9"}, "auto_train_growth 0.9: expected a number of 1 or more"),
         ({"auto_train_seconds": "nan"}, "auto_train_seconds nan: expected a number of 1 or more"),

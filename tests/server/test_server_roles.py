@@ -139,6 +139,31 @@ def test_only_an_admin_takes_an_image_from_somebody(guarded: ServedServer) -> No
     assert guarded("DELETE", own, token=tokens["annotator"]).status_code == 200
 
 
+def test_only_who_put_an_image_off_or_an_admin_takes_that_back(guarded: ServedServer) -> None:
+    annotator, path = guarded.tokens["annotator"], "/activelearning/put_off/image_001"
+
+    def asked(method: str, options: str = "", token: str | None = None) -> tuple[int, str]:
+        answer = guarded(method, path + options, **({} if token is None else {"token": token}))
+        return answer.status_code, answer.json().get("detail", "")
+
+    taken_back = (404, "image_001 is neither skipped nor postponed")
+    own = "the_annotator / room 2"
+    assert asked("PUT", "?client_id=room 2", annotator) == (200, "")
+    assert guarded.get("/activelearning/put_off")[0]["who"] == own
+    assert asked("DELETE", token=annotator) == (200, "")  # at another client: the same person
+    assert asked("DELETE", token=annotator) == taken_back
+    assert asked("PUT", "?client_id=room 2", annotator) == (200, "")
+    assert asked("DELETE") == (200, "")  # an admin
+    assert asked("PUT", "?client_id=the_annotator") == (200, "")  # who a client says that it is does not count
+    refused = (403, "image_001 was skipped by the_admin / the_annotator; an admin may undo that")
+    for method, options in (("DELETE", ""), ("DELETE", "?client_id=the_admin"), ("PUT", "?later=true"), ("PUT", "")):
+        assert asked(method, options, annotator) == refused
+    assert asked("PUT", "?later=true") == (200, "")
+    assert asked("DELETE", token=annotator) == (403, "image_001 was postponed by the_admin; an admin may undo that")
+    assert asked("PUT", "?later=true", annotator) == (200, "")  # it has come back, and is put off once more
+    assert asked("DELETE", token=annotator) == (200, "")
+
+
 def test_who_saved_a_label_is_who_the_token_is_of(guarded: ServedServer) -> None:
     markups = guarded("POST", "/infer/landmarks?image=image_001&output=image").content
     guarded.token, admin = guarded.tokens["annotator"], guarded.token

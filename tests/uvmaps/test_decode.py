@@ -49,6 +49,7 @@ def errors(found: torch.Tensor, points: np.ndarray) -> np.ndarray:
     return np.linalg.norm(found.numpy() - points, axis=-1)
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_true_maps_give_the_landmarks_back(seed: int) -> None:
     """Also those on the outline, which have pixels on one side alone; surely."""

@@ -145,10 +145,11 @@ class PutOffImages:
             database.execute(delete(_put_off).where(_put_off.c.image == image))
             database.execute(insert(_put_off).values(image=image, **values))
 
-    def offer_again(self, image: str) -> bool:
-        """Take back that an image was put off; whether it was."""
+    def offer_again(self, image: str, who: str | None = None) -> bool:
+        """Take back that an image was put off; with ``who``, only if that person has. Whether anything changed."""
+        mine = [] if who is None else [_put_off.c.who == who]
         with self._index.writing() as database:
-            return bool(database.execute(delete(_put_off).where(_put_off.c.image == image)).rowcount)
+            return bool(database.execute(delete(_put_off).where(_put_off.c.image == image, *mine)).rowcount)
 
     def all(self) -> dict[str, PutOff]:
         """What was put off, by image, the longest ago first."""
