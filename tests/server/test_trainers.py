@@ -105,9 +105,7 @@ def test_by_default_the_network_in_use_goes_on_learning(tmp_path: Path, triangle
         assert usual_experiment(model) == usual
 
 
-def test_a_network_in_use_is_replaced_by_what_leaves_a_reader_less_to_do(
-    tmp_path: Path, triangle: Protocol
-) -> None:
+def test_a_network_in_use_is_replaced_by_what_leaves_a_reader_less_to_do(tmp_path: Path, triangle: Protocol) -> None:
     """Whichever finds more by itself: a reader has network and shape together, and goes on clicking."""
     trainer = task(tmp_path, triangle, "farnet", "farnet_light")
     data = tiny.dataset(tmp_path / "images", triangle, 24)
