@@ -104,7 +104,7 @@ def of_ours(folder: Path, saves: int) -> dict[str, Any]:
     offers = next_images(store)
     for strategy in ("mixed", "random"):
         found[f"next_sample_{strategy}_s"] = [seconds(lambda: offers.next(strategy, "reader")) for _ in range(20)]  # noqa: B023
-    found["first_unlabelled_s"] = [seconds(lambda: store.store.unlabelled(limit=1)) for _ in range(20)]
+    found["all_unlabelled_s"] = [seconds(store.store.unlabelled) for _ in range(20)]
     found["status_s"] = [seconds(store.status) for _ in range(20)]
     found["notice_nothing_s"] = [seconds(store.store.notice) for _ in range(20)]
     found["look_through_all_s"] = [seconds(store.store.refresh) for _ in range(3)]

@@ -10,7 +10,7 @@ from typing import Any
 from activelearning.knowledge import ImageKnowledge
 from datastore import ConflictError, LandmarkDatastore
 from gateway.guard import ForbiddenError
-from landmarklabel.active import STRATEGIES, choose
+from landmarklabel.active import BY_NAME, STRATEGIES, Pool, choose
 from landmarklabel.active.leases import Lease, Leases, PutOff, PutOffImages
 from landmarklabel.errors import NotFoundError, listed
 
@@ -21,26 +21,26 @@ _TRIES = 50
 class _State:
     """The images without a final label, by what keeps them from being offered."""
 
-    unlabelled: set[str]
+    unlabelled: list[str]
     held: dict[str, Lease]
     put_off: dict[str, PutOff]
     unreadable: dict[str, str]
 
     def free(self) -> list[str]:
         """Those that nothing keeps."""
-        return list(self.unlabelled - self.held.keys() - self.put_off.keys() - self.unreadable.keys())
+        kept = self.held.keys() | self.put_off.keys() | self.unreadable.keys()
+        return [name for name in self.unlabelled if name not in kept]
 
     def postponed(self) -> list[str]:
         """Those that come when no other is left, the longest postponed first."""
-        return [n for n, each in self.put_off.items() if not each.for_good and self._could_be_offered(n)]
+        could_be_offered = set(self.unlabelled).difference(self.held, self.unreadable)
+        return [name for name, each in self.put_off.items() if not each.for_good and name in could_be_offered]
 
     def own(self, who: str) -> list[str]:
         """Those that somebody got before and did not label, the first first."""
-        own = [lease for lease in self.held.values() if who and lease.who == who and lease.image in self.unlabelled]
+        left = set(self.unlabelled)
+        own = [lease for lease in self.held.values() if who and lease.who == who and lease.image in left]
         return [lease.image for lease in sorted(own, key=lambda lease: lease.since)]
-
-    def _could_be_offered(self, name: str) -> bool:
-        return name in self.unlabelled and name not in self.held and name not in self.unreadable
 
 
 class NextImages:
@@ -81,7 +81,7 @@ class NextImages:
 
     def _state(self) -> _State:
         unreadable = self._knowledge.snapshot().unreadable
-        return _State(set(self._store.get_unlabeled_images()), self._leases.held(), self._put_off.all(), unreadable)
+        return _State(self._store.get_unlabeled_images(), self._leases.held(), self._put_off.all(), unreadable)
 
     def _take_free(self, state: _State, strategy: str, who: str, seed: int | None) -> dict[str, Any] | None:
         free = state.free()
@@ -89,7 +89,9 @@ class NextImages:
         for _ in range(_TRIES):
             if not free:
                 return None
-            (choice,) = choose(strategy, snapshot.pool(free, state.unlabelled, state.held), 1, seed)
+            by_name = strategy in BY_NAME
+            pool = Pool.of(free) if by_name else snapshot.pool(free, state.unlabelled, state.held)
+            (choice,) = choose(strategy, pool, 1, seed)
             if self._leases.take(choice.id, who):
                 row = snapshot.rows.get(choice.id)
                 error = float("nan") if row is None else float(snapshot.errors[row])
@@ -193,7 +195,7 @@ def _nothing(state: _State, images: int) -> dict[str, Any]:
     """Why there is no image, in a sentence."""
     if not images:
         return {"detail": "there are no images in these studies yet", "left": 0}
-    left = state.unlabelled
+    left = set(state.unlabelled)
     if not left:
         return {"detail": f"all {images} images have a final label", "left": 0}
     reasons = (

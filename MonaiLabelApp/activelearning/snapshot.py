@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,23 +88,24 @@ class Snapshot:
             unlabelled: all images without a final label.
             in_work: those that somebody labels just now, which count as covered.
         """
-        rows = np.array([self.rows.get(name, -1) for name in candidates], dtype=np.intp)
+        rows, working = self._rows_of(candidates), self._rows_of(in_work)
         with self._lock:
-            nearest = self._cover(self._labelled(unlabelled)).copy()
-        working = [self.rows[name] for name in in_work if name in self.rows]
-        if working and self.features.shape[1]:
-            np.minimum(nearest, distance_to_nearest(self.features, self.features[working]), out=nearest)
-        new = rows < 0
-        errors, distances = np.where(new, np.nan, self.errors[rows]), np.where(new, np.nan, nearest[rows])
-        features = self.features[rows]
-        features[new] = 0.0
-        known = distances if np.isfinite(distances).any() else None
+            nearest = self._cover(self._labelled(unlabelled))[rows]
+        errors, features, new = self.errors[rows], self.features[rows], rows < 0
+        if working.max(initial=-1) >= 0 and features.shape[1]:
+            np.minimum(nearest, distance_to_nearest(features, self.features[working[working >= 0]]), out=nearest)
+        errors[new], nearest[new], features[new] = np.nan, np.nan, 0.0
+        known = nearest if np.isfinite(nearest).any() else None
         return Pool(candidates, errors, features, self.features[:0], known)
 
     def _labelled(self, unlabelled: Collection[str]) -> NDArray[np.bool_]:
-        labelled = np.ones(len(self.rows), dtype=bool)
-        labelled[[self.rows[name] for name in unlabelled if name in self.rows]] = False
+        labelled, rows = np.ones(len(self.rows), dtype=bool), self._rows_of(unlabelled)
+        labelled[rows[rows >= 0]] = False
         return labelled
+
+    def _rows_of(self, names: Collection[str]) -> NDArray[np.intp]:
+        """(N,), -1 for images that came since."""
+        return np.fromiter(map(self.rows.get, names, repeat(-1)), dtype=np.intp, count=len(names))
 
     def _cover(self, labelled: NDArray[np.bool_]) -> Array:
         """(N,), distances to the nearest labelled image; what was labelled since the last time is added."""

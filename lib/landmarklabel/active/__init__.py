@@ -2,10 +2,11 @@
 
 from .features import Appearance, ShapeModes, appearance, combined
 from .scoring import ImageScore, Scorer
-from .selection import STRATEGIES, Choice, Pool, choose, distance_to_nearest
+from .selection import BY_NAME, STRATEGIES, Choice, Pool, choose, distance_to_nearest
 from .uncertainty import expected_errors
 
 __all__ = [
+    "BY_NAME",
     "STRATEGIES",
     "Appearance",
     "Choice",

@@ -172,9 +172,12 @@ def _gains(features: Features, nearest: Array) -> Array:
     """(N,), the mean of what rows (N, D), which are ``nearest`` (N,) to what is covered, come nearer by each row."""
     rows = features.astype(np.float64)
     squares = np.einsum("nd,nd->n", rows, rows)
-    apart = np.sqrt(np.maximum(squares[:, None] + squares - 2 * rows @ rows.T, 0.0))
-    gains: Array = np.maximum(nearest - apart, 0.0).mean(axis=1)
-    return gains
+    apart = -2 * rows @ rows.T  # worked on in place: to make each of these anew takes as long as to fill it
+    apart += squares[:, None]
+    apart += squares
+    np.sqrt(np.maximum(apart, 0.0, out=apart), out=apart)
+    nearer = np.subtract(nearest, apart, out=apart)
+    return np.asarray(np.maximum(nearer, 0.0, out=nearer).mean(axis=1))
 
 
 def _mixed(pool: Pool) -> Array:
@@ -194,6 +197,9 @@ def _known(values: Array) -> Array:
 
 _BY_ORDER: dict[str, Callable[[Pool, int | None], NDArray[np.intp]]] = {"random": _random, "first": _first}
 _BY_WANT: dict[str, Callable[[Pool], Array]] = {"mixed": _mixed, "uncertain": _uncertain, "diverse": _diverse}
+
+#: The strategies to which images are but names.
+BY_NAME = frozenset(_BY_ORDER)
 
 #: What each strategy chooses, in words; the first is the default.
 STRATEGIES: dict[str, str] = {

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Engine,
     Integer,
@@ -29,6 +31,7 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
+    func,
     insert,
     select,
     text,
@@ -273,6 +276,21 @@ def rows(connection: Connection, query: Select[Any], **values: Any) -> Sequence[
     """What a query finds, as plain tuples: of tens of thousands, SQLAlchemy's own rows would take most of the time."""
     cursor = connection.execute(query, values).cursor
     return [] if cursor is None else cursor.fetchall()
+
+
+def names(connection: Connection, column: Column[str], *where: ColumnElement[bool]) -> tuple[str, ...]:
+    """The ids in a column, in order: joined by the database, since tens of thousands of rows take four times as long.
+
+    An id is a file's name, which has no slash.
+    """
+    joined = connection.execute(select(func.aggregate_strings(column, "/")).where(*where)).scalar()
+    return _in_order(joined) if joined else ()
+
+
+@lru_cache(maxsize=2)
+def _in_order(joined: str) -> tuple[str, ...]:
+    """Kept, since most often the database says the same once more; and an id's hash is then known, too."""
+    return tuple(sorted(joined.split("/")))
 
 
 def _url(given: str) -> URL:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from ..errors import ConfigError, NotFoundError
 from .history import History
-from .index import IMAGES, LABELS, STATE, Index, bump, rows
+from .index import IMAGES, LABELS, STATE, Index, bump, names, rows
 from .layout import open_layout, rewrite
 from .scanning import Found, Scanner, stamp_of
 from .versions import Action, Version, noted, time_of
@@ -130,7 +130,8 @@ class StoreReader:
 
     def images(self) -> list[str]:
         """The ids of all images, in order."""
-        return self._names(select(IMAGES.c.id).order_by(IMAGES.c.id))
+        with self._reading() as connection:
+            return list(names(connection, IMAGES.c.id))
 
     def has_image(self, name: str) -> bool:
         with self._reading() as connection:
@@ -165,16 +166,15 @@ class StoreReader:
 
     def labelled(self, tag: str = "final") -> list[str]:
         """The images that have a label of that tag, in order."""
-        return self._names(select(LABELS.c.image).where(LABELS.c.tag == tag).order_by(LABELS.c.image))
-
-    def unlabelled(self, tag: str = "final", limit: int | None = None) -> list[str]:
-        """The images that have none of that tag, in order."""
-        labelled = select(LABELS.c.image).where(LABELS.c.image == IMAGES.c.id, LABELS.c.tag == tag).exists()
-        return self._names(select(IMAGES.c.id).where(~labelled).order_by(IMAGES.c.id).limit(limit))
-
-    def _names(self, query: Select[Any]) -> list[str]:
         with self._reading() as connection:
-            return [name for (name,) in rows(connection, query)]
+            return list(names(connection, LABELS.c.image, LABELS.c.tag == tag))
+
+    def unlabelled(self, tag: str = "final") -> list[str]:
+        """The images that have none of that tag, in order."""
+        with self._reading() as connection:  # two lists take half as long as to look for a label of each image
+            images, labelled = names(connection, IMAGES.c.id), names(connection, LABELS.c.image, LABELS.c.tag == tag)
+        with_one = set(labelled)
+        return [name for name in images if name not in with_one]
 
     def counts(self) -> tuple[int, dict[str, int]]:
         """How many images there are, and how many labels of each tag."""
