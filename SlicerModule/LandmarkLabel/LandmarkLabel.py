@@ -21,7 +21,7 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 import slicer
-from LandmarkLabelLib import loop as topics
+from LandmarkLabelLib import topics
 from LandmarkLabelLib.contract import FINAL, Answer, Landmark
 from LandmarkLabelLib.desk import SELECTION, ReadingDesk
 from LandmarkLabelLib.keys import KEYS, help_text
@@ -173,10 +173,10 @@ class LandmarkLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 connect(button, "clicked()", lambda *_, action=action: action())
                 button.setToolTip(KEYS[name].tip)
         for name, action in {
-            "connectButton": self.on_connect, "refreshButton": self.loop.refresh_worklist,
+            "connectButton": self.on_connect, "refreshButton": self.loop.worklist.refresh,
             "openButton": self.on_open_selected, "uploadButton": self.on_upload,
-            "trainButton": self.on_train, "stopButton": self.loop.stop_training,
-            "progressButton": self.loop.watch_training, "publishButton": self.on_publish,
+            "trainButton": self.on_train, "stopButton": self.loop.trainings.stop,
+            "progressButton": self.loop.trainings.watch, "publishButton": self.on_publish,
         }.items():  # fmt: skip
             connect(getattr(self.ui, name), "clicked()", lambda *_, action=action: action())
         for name, action in {
@@ -320,14 +320,14 @@ class LandmarkLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Start the training that is chosen."""
         task = str(value(self.ui.trainerCombo, "currentText"))
         if task:
-            self.loop.train(task)
+            self.loop.trainings.start(task)
             self._hurry()
 
     def on_publish(self) -> None:
         """Let the model of the run that is chosen answer."""
         run = str(value(self.ui.runsCombo, "currentText"))
         if run:
-            self.loop.publish_run(run)
+            self.loop.trainings.publish(run)
             self._hurry()
 
     def _hurry(self) -> None:
@@ -366,24 +366,24 @@ class LandmarkLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             getattr(self.ui, name).setEnabled(connected)
         if server is None:
             return
-        _fill_combo(self.ui.strategyCombo, server.strategies, self.loop.strategy)
+        _fill_combo(self.ui.strategyCombo, server.strategies, self.loop.worklist.strategy)
         _fill_combo(self.ui.trainerCombo, tuple(server.trainers), "")
         self._show_training()
 
     def _show_training(self) -> None:
         if self.loop.server is not None:
             self.ui.trainingLabel.setText(training_text(self.loop.server))
-        runs = tuple(str(run["id"]) for run in self.loop.runs)
+        runs = tuple(str(run["id"]) for run in self.loop.trainings.runs)
         _fill_combo(self.ui.runsCombo, runs, "")
         for widget in (self.ui.runsCombo, self.ui.publishButton):
             widget.setVisible(bool(runs))
 
     def _show_worklist(self) -> None:
         wanted = str(value(self.ui.searchEdit, "text")).strip().lower()
-        items = [item for item in self.loop.worklist if wanted in f"{item.image} {item.status}".lower()]
+        items = [item for item in self.loop.worklist.items if wanted in f"{item.image} {item.status}".lower()]
         self.worklist.show([worklist_row(item) for item in items])
-        done = sum(item.status == FINAL for item in self.loop.worklist)
-        self.ui.worklistLabel.setText(f"{done} of {len(self.loop.worklist)} images are final.")
+        done = sum(item.status == FINAL for item in self.loop.worklist.items)
+        self.ui.worklistLabel.setText(f"{done} of {len(self.loop.worklist.items)} images are final.")
         if self.loop.open_image is not None:
             self.worklist.select(self.loop.open_image.image)
 

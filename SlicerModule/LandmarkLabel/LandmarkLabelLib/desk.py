@@ -13,9 +13,10 @@ from typing import Any
 from .contract import MISSING, UNDEFINED, Position
 from .drafts import DraftStore
 from .imagescene import ImageScene
-from .loop import IMAGE, POINTS, SEGMENTATION, SERVER, ReadingLoop
+from .loop import ReadingLoop
 from .pointlist import PointList
 from .state import Reading
+from .topics import IMAGE, POINTS, SEGMENTATION, SERVER
 
 #: How long landmarks are under way to new places. The eye follows, and nobody waits.
 GLIDE_S = 0.03
@@ -49,7 +50,7 @@ class ReadingDesk:
         self._glide: tuple[float, dict[str, tuple[Position, Position]]] | None = None
 
     def listen(self, listener: Callable[[str], None]) -> None:
-        """Be told what has changed: the topics of loop.py, and ``selection``."""
+        """Be told what has changed: the topics of topics.py, and ``selection``."""
         self._listeners.append(listener)
 
     def poll(self) -> bool:

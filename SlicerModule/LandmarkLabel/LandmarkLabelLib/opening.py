@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,15 @@ class OpenImage:
     note: str = ""
     started: float = field(default_factory=time.monotonic)
     disagreement: str = ""
+
+    def beside(self, labels: Iterable[str] | None = None) -> list[str]:
+        """Which of these landmarks, or all, lie beside the image: the server takes no such point from a person."""
+        wanted = set(self.reading.labels if labels is None else labels)
+        return [
+            point.label
+            for point in self.reading.points
+            if point.label in wanted and point.position is not None and self.picture.on_image(point.position)[1]
+        ]
 
 
 def fetch_image(image: str, client: Client, drafts: DraftStore, folder: Path, labels: Sequence[str]) -> OpenImage:

@@ -12,7 +12,7 @@ from LandmarkLabelLib.loop import ReadingLoop
 address, folder = sys.argv[1], Path(sys.argv[2])
 loop = ReadingLoop(DraftStore(folder / "drafts"), folder / "images", lambda what: None, "killed")
 loop.connect(address)
-while not loop.worklist:
+while not loop.worklist.items:
     loop.poll()
     time.sleep(0.005)
 loop.open("cephalometric_0022")

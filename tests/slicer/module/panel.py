@@ -54,9 +54,9 @@ class Panel:
 
     def connect(self, address: str) -> None:
         self.ui.addressEdit.setText(address)
-        self.loop.worklist = []
+        self.loop.worklist.items = []
         self.ui.connectButton.click()
-        self.wait(lambda: self.loop.worklist and self.loop.client.address == address.rstrip("/"), "worklist")
+        self.wait(lambda: self.loop.worklist.items and self.loop.client.address == address.rstrip("/"), "worklist")
 
     def open(self, image: str) -> None:
         self.widget.worklist.select(image)

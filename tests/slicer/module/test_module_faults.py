@@ -14,7 +14,7 @@ from panel import Panel
 from servers_apart import SampleServer
 from trouble import Trouble
 
-from LandmarkLabelLib import loop as loop_module
+from LandmarkLabelLib import following as following_module
 from LandmarkLabelLib import outbox as outbox_module
 from LandmarkLabelLib.client import Client
 from LandmarkLabelLib.drafts import DraftStore
@@ -28,7 +28,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox_module, "QUIET_S", 0.05)
     monkeypatch.setattr(outbox_module, "_FIRST_RETRY_S", 0.2)
     monkeypatch.setattr(outbox_module, "_LONGEST_RETRY_S", 0.2)
-    monkeypatch.setattr(loop_module, "_RETRY_S", 0.2)
+    monkeypatch.setattr(following_module, "_RETRY_S", 0.2)
 
 
 pytestmark = pytest.mark.usefixtures("impatient")

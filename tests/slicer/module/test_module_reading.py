@@ -41,9 +41,9 @@ class Reader:
 
     def connect(self, address: str) -> None:
         slicer.mrmlScene = self.view.scene
-        self.loop.worklist = []
+        self.loop.worklist.items = []
         self.loop.connect(address)
-        self.wait(lambda: self.loop.worklist and self.loop.client.address == address, "worklist")
+        self.wait(lambda: self.loop.worklist.items and self.loop.client.address == address, "worklist")
 
     def wait(self, condition, what: str = "") -> None:  # type: ignore[no-untyped-def]
         wait_until(self.desk.poll, condition, f"{what}; {self.loop.message}")

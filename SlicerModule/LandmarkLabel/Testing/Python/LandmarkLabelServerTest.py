@@ -24,8 +24,8 @@ class LandmarkLabelServerTest(unittest.TestCase):
             logic = LandmarkLabelLogic(Path(folder), "test")
             desk, loop = logic.desk, logic.desk.loop
             loop.connect(ADDRESS)
-            self.wait(desk, lambda: loop.worklist)
-            loop.open(loop.worklist[-1].image)
+            self.wait(desk, lambda: loop.worklist.items)
+            loop.open(loop.worklist.items[-1].image)
             self.wait(desk, lambda: loop.open_image and loop.open_image.detected and not desk.gliding)
             label, before = loop.reading.labels[0], loop.reading.points
             x, y, z = loop.reading[label].position
