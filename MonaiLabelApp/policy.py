@@ -62,7 +62,7 @@ class PolicyOptions:
     on: bool = False
     first: int = 10
     growth: float = 1.5
-    steps: int = 600
+    steps: int = 300
     seconds: float = 900.0
 
     @classmethod

@@ -40,7 +40,7 @@ def serve(
     ] = 1.5,
     auto_train_steps: Annotated[
         int, typer.Option(min=2, help="Steps of such a training, and ten more for each label.")
-    ] = 600,
+    ] = 300,
     auto_train_seconds: Annotated[float, typer.Option(min=1, help="Seconds that they may take.")] = 900,
     trust: Annotated[
         float, typer.Option(help="How surely a landmark is right that is called trusted: between 0 and 1.")

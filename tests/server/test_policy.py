@@ -33,7 +33,7 @@ def test_runs_come_ever_more_rarely_and_take_ever_longer() -> None:
     while counts[-1] < 150:
         counts.append(options.next_at(counts[-1]))
     assert counts == [10, 15, 23, 35, 53, 80, 120, 180]
-    assert [options.effort(count)["steps"] for count in (10, 35, 1000)] == [700, 950, 10600]
+    assert [options.effort(count)["steps"] for count in (10, 35, 1000)] == [400, 650, 10300]
     assert PolicyOptions.of({"auto_train_seconds": "60"}).effort(10)["seconds"] == 60
 
 
