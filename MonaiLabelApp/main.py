@@ -72,6 +72,7 @@ from trainers.base import Workplace
 from trainers.denseseg import DenseSegTrainTask
 from trainers.farnet import FarnetTrainTask, usual_experiment
 from trainers.interactive import InteractiveTrainTask
+from trainers.progress import note_parent
 from trust import SETTINGS as TRUST_SETTINGS
 from trust import Trust
 
@@ -110,6 +111,7 @@ class LandmarkApp(MONAILabelApp):
             problem_text = model.problem()
             logger.info("%s: %s", task, problem_text or f"model {model.predictor()[1].version}")
         if in_server():
+            note_parent()
             self._segmentation.prepare()
             self._work_in_the_background()
 

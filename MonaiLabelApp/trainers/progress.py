@@ -17,6 +17,9 @@ from landmarklabel.engine.runrecord import RECORD, memory_errors, memory_mb, pro
 from landmarklabel.errors import ConfigError, LandmarkLabelError, StorageError
 from landmarklabel.files import atomic_write, storage_errors
 
+# The environment variable of a server's own process id.
+_PARENT = "LANDMARKLABEL_PARENT"
+
 
 class TrainingProgress:
     """State of the newest run of a train task, and of each run in its own folder.
@@ -89,9 +92,14 @@ def _now() -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S")
 
 
+def note_parent() -> None:
+    """Tell the processes that this one starts who it is: one that dies before they ask leaves no trace of itself."""
+    os.environ[_PARENT] = str(os.getpid())
+
+
 def end_with_parent(every_s: float = 1.0) -> None:
     """End this process when the one that started it is gone: nobody could stop it any more."""
-    parent = os.getppid()
+    parent = int(os.environ.get(_PARENT, os.getppid()))
 
     def watch() -> None:
         while os.getppid() == parent:

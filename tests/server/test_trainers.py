@@ -1,6 +1,9 @@
 """What the train tasks refuse before they train, and when they publish."""
 
 import math
+import os
+import signal
+import subprocess
 import sys
 from itertools import combinations
 from pathlib import Path
@@ -92,6 +95,16 @@ def test_a_model_goes_on_by_the_loss_that_it_was_trained_by(tmp_path: Path, tria
     assert going_on.epochs == wanted.epochs
     save_model(path, network, wanted, triangle, {}, {})
     assert _as_trained(wanted, path) == wanted
+
+
+def test_a_training_ends_with_its_server_even_if_that_dies_before_the_training_looks() -> None:
+    """Else it would train on for hours: nobody could stop it any more."""
+    server = subprocess.Popen([sys.executable, "-c", ""])
+    server.wait()
+    code = "import time; from trainers.progress import end_with_parent; end_with_parent(0.05); time.sleep(60)"
+    environment = {**os.environ, "LANDMARKLABEL_PARENT": str(server.pid), "PYTHONPATH": os.pathsep.join(sys.path)}
+    left_over = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    assert left_over.wait(timeout=50) == -signal.SIGTERM
 
 
 def test_by_default_the_network_in_use_goes_on_learning(tmp_path: Path, triangle: Protocol) -> None:
