@@ -6,17 +6,21 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 
 from answers import answer, describe, least_confident_first
+from landmarklabel.interaction.belief import Belief
+from landmarklabel.interaction.refinement import as_believed, by_gain
+from landmarklabel.landmarks import LandmarkSet
 from measuring import Measuring
-from memory import ImageMemory
+from memory import ImageMemory, SeenImage
 from models import PublishedModel
 from trust import Trust
 
 
 class LandmarksTask(InferTask):
-    """Automatic landmarks by the published model.
+    """Automatic landmarks by the published model: by its maps and the shape of its labels together.
 
     Args:
         model: that answers.
@@ -54,12 +58,33 @@ class LandmarksTask(InferTask):
         self._measuring.require(request)
         self._trust.require(request)
         seen = self._memory.look(Path(request["image"]), self._model)
-        assert seen.landmarks is not None
         assert seen.header is not None
         start = time.perf_counter()
+        landmarks, known, usual = self._believed(seen)
+        decoded = time.perf_counter()
+        measured = self._measuring(landmarks, seen, known)
+        order = self._measuring.order(request, landmarks, seen, known, usual)
+        trusted = self._trust(request, landmarks, seen, known)
+        timings = {
+            **seen.timings,
+            "decode": seen.timings["decode"] + decoded - start,
+            "measure": time.perf_counter() - decoded,
+        }
+        return answer(landmarks, seen, describe(seen.header), order, measured, timings, trusted)
+
+    def _believed(self, seen: SeenImage) -> tuple[LandmarkSet, Belief | None, list[str]]:
+        """Landmarks where maps and shape of labels have them, what that rests on, and which to look at first.
+
+        Of a model that does not know how landmarks lie in labels: as the network has them.
+        """
+        assert seen.landmarks is not None
         known = self._measuring.first_look(seen)
-        measured = self._measuring(seen.landmarks, seen, known)
-        order = self._measuring.order(request, seen.landmarks, seen, known, least_confident_first(seen.landmarks))
-        trusted = self._trust(request, seen.landmarks, seen, known)
-        timings = {**seen.timings, "measure": time.perf_counter() - start}
-        return answer(seen.landmarks, seen, describe(seen.header), order, measured, timings, trusted)
+        if known is None:
+            return seen.landmarks, None, least_confident_first(seen.landmarks)
+        protocol = seen.landmarks.protocol
+        radius = protocol.radii[0] / float(np.mean(seen.spacing))
+        return (
+            as_believed(seen.landmarks, known, radius),
+            known,
+            [protocol.labels[index] for index in by_gain(known)],
+        )

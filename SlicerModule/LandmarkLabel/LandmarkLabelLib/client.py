@@ -230,8 +230,8 @@ class Client:
     def detect(self, image: str, labels: Sequence[str]) -> Answer:
         """All landmarks of an image, as network and shape of labels have them together, or what there is of the two.
 
-        Not the network's own, which ``/infer/landmarks`` gives: what is believed is then the same before and after the
-        first correction, and nothing jumps that the correction says nothing of.
+        By ``refine``, which answers without a network, too: so nothing jumps at the first correction that this says
+        nothing of.
         """
         return self.refine(image, labels, {})
 

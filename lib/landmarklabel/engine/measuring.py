@@ -77,7 +77,7 @@ def measure_labels(labels: Sequence[LabelFile], protocol: Protocol, predictor: P
 
 
 def measure_images(images: Mapping[str, Path], protocol: Protocol, predictor: Predictor) -> Answers:
-    """Measurements of images, whose landmarks a model predicts.
+    """Measurements of images, whose landmarks a model predicts: by its maps and the shape of its labels together.
 
     Args:
         images: files, by id.
@@ -88,7 +88,7 @@ def measure_images(images: Mapping[str, Path], protocol: Protocol, predictor: Pr
         name, path = item
         radiograph = read_radiograph(path)
         refiner = _refiner(predictor, radiograph)
-        landmarks = replace(predictor.predict().landmarks, protocol=protocol)
+        landmarks = _believed(predictor, refiner, radiograph, protocol)
         return _measured(name, radiograph, landmarks, _errors(predictor, refiner, radiograph, landmarks), {})
 
     return _each(((item[0], item) for item in images.items()), one)
@@ -123,6 +123,17 @@ def _refiner(predictor: Predictor, radiograph: Radiograph) -> Refiner:
     shape = predictor.shape
     refiners = by_network(predictor) if shape is None else by_posterior(predictor, shape, predictor.config.posterior)
     return refiners(radiograph)
+
+
+def _believed(predictor: Predictor, refiner: Refiner, radiograph: Radiograph, protocol: Protocol) -> LandmarkSet:
+    """Landmarks where maps and shape of labels have them together, which the error bars are about."""
+    from ..interaction.refinement import as_believed
+
+    landmarks = replace(predictor.predict().landmarks, protocol=protocol)
+    if predictor.shape is None:
+        return landmarks
+    known = refiner.given(np.empty(0, dtype=np.intp), np.empty((0, 2)))
+    return as_believed(landmarks, known, protocol.radii[0] / float(np.mean(radiograph.spacing)))
 
 
 def _errors(predictor: Predictor, refiner: Refiner, radiograph: Radiograph, landmarks: LandmarkSet) -> JointErrors:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,17 @@ def refine(
     landmarks = LandmarkSet(protocol, mean, tuple(status), confidence, dict(provenance or {}))
     order = [*(index for index in by_gain(known) if status[index] is Status.PREDICTED), *undefined]
     return Refinement(landmarks, tuple(protocol.labels[index] for index in order), known)
+
+
+def as_believed(first: LandmarkSet, known: Belief, tolerance: float) -> LandmarkSet:
+    """Landmarks that nobody has placed, where they are believed to be; what is said of their error is about that place.
+
+    Args:
+        first: of an image, as a network reads them off its maps.
+        known: what is believed of the image.
+        tolerance: as of :func:`refine`.
+    """
+    return replace(first, points=known.mean.copy(), confidence=within(known, tolerance))
 
 
 def within(known: Belief, tolerance: float) -> Array:
