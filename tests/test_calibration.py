@@ -43,10 +43,5 @@ def test_the_best_factor_is_found_either_way_and_no_more_is_measured_than_that_t
     assert max(abs(np.log2(asked))) <= DOUBLINGS
 
 
-def test_one_way_only() -> None:
-    assert by_doublings(lambda factor: factor, lambda factor: -factor, (0.5,)) == 1.0
-    assert by_doublings(lambda factor: factor, lambda factor: factor, (0.5,)) == 0.5**DOUBLINGS
-
-
 def test_a_factor_that_is_no_better_is_not_taken() -> None:
     assert by_doublings(lambda factor: factor, lambda factor: 1.0) == 1.0

@@ -39,8 +39,8 @@ def calibrate(model: Path, cases: Sequence[Case], configured: PosteriorConfig) -
 
     They are written to its file. The sharpness is the one that leaves the least error after 0 to 3 clicks, among
     doublings or halvings of the configured one. The reader is shown what the tool would ask for, and places it exactly.
-    Of less than five images only the sharpness is taken, and none above the configured one; nothing is measured,
-    and the file stays as it is, of a single one, or where the model knows no shape of its labels.
+    Of less than five images only the sharpness is taken. Nothing is measured, and the file stays as it is, of a single
+    one, or where the model knows no shape of its labels.
 
     Args:
         model: file of the model.
@@ -59,11 +59,9 @@ def calibrate(model: Path, cases: Sequence[Case], configured: PosteriorConfig) -
         config = configured.model_copy(update={"sharpness": sharpness, "spread": (1.0,)})
         return evaluate_clicks(known, by_posterior(predictor, shape, config), CLICKS, "model"), config
 
-    # So few images have chosen the epoch, too: that they find it sure says little.
-    few = len(known) < _FEWEST_FOR_SPREAD
-    best, plain = by_doublings(measured, _error, (0.5,) if few else (0.5, 2.0))
+    best, plain = by_doublings(measured, _error)
     posterior = plain
-    if not few:
+    if len(known) >= _FEWEST_FOR_SPREAD:
         posterior = PosteriorConfig(**{**plain.model_dump(), "spread": spread_of(best.deviations)})
         scaling = scaling_of(known, by_posterior(predictor, shape, posterior), header.protocol)
         posterior = posterior.model_copy(update={"measured": scaling})
@@ -77,18 +75,15 @@ def _error(found: tuple[ClickEvaluation, PosteriorConfig]) -> float:
     return float(np.nanmean(found[0].by_clicks))
 
 
-def by_doublings(
-    measured: Callable[[float], _Found], error: Callable[[_Found], float], factors: Sequence[float] = (0.5, 2.0)
-) -> _Found:
+def by_doublings(measured: Callable[[float], _Found], error: Callable[[_Found], float]) -> _Found:
     """The best of what is measured at 1 and, as long as it gets better, at each doubling or each halving of it.
 
     Args:
         measured: what comes of a factor.
         error: of that.
-        factors: which ways to go.
     """
     best = measured(1.0)
-    for factor in factors:
+    for factor in (0.5, 2.0):
         start = best
         for power in range(1, DOUBLINGS + 1):
             found = measured(factor**power)
