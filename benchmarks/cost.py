@@ -45,7 +45,7 @@ SETS = {
 
 #: Those that train by themselves, and those that replay the product.
 TRAINED = ("product", "prior-only", "train-once", "random-strategy")
-REPLAYED = ("by-hand", "network-only", "no-confirm", "network-first", "random-order", "oracle-order", "trust")
+REPLAYED = ("by-hand", "network-only", "no-confirm", "random-order", "oracle-order", "trust")
 
 
 def run(arguments: argparse.Namespace) -> None:

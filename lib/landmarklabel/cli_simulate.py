@@ -30,7 +30,7 @@ def simulate(
     strategy: Annotated[str, typer.Option(help="Which image is next: mixed, uncertain, diverse, random, first.")] = (
         "mixed"
     ),
-    prediction: Annotated[str, typer.Option(help="What is seen first: landmarks, refine or network.")] = "refine",
+    prediction: Annotated[str, typer.Option(help="What is seen first: refine or network.")] = "refine",
     train_at: Annotated[
         str, typer.Option("--train", help="auto: as the server decides; at:10,20: at so many labels; off.")
     ] = "auto",

@@ -39,10 +39,9 @@ class ServerDesk:
 
     def first(self) -> dict[str, Any] | None:
         """The server's answer to who opens the image; None while it has none."""
-        answer = None
-        if self._settings.prediction != "refine":
+        if self._settings.prediction == "network":
             answer = self._client.landmarks(self._name, self._params)
-        if answer is None and self._settings.prediction != "network":
+        else:
             answer = self._client.refine(self._name, params=self._params)
         if answer is not None and any(each["pixel"] for each in answer["landmarks"]):
             self.version = str(answer["model"].get("version", ""))

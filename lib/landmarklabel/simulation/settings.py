@@ -47,8 +47,8 @@ class Settings(_Part):
     Attributes:
         habits: of the reader.
         strategy: by which the server chooses the next image.
-        prediction: what is on screen first: ``refine``, network and shape of labels together; ``landmarks``, the
-            network's, else the shape; ``network``, its landmarks or nothing.
+        prediction: what is on screen first: ``refine``, network and shape of labels, or what there is of the two;
+            ``network``, nothing until there is a network.
         train: ``auto``, as the server decides; ``at:10,20``, when there are so many labels; ``off``.
         wait_for_training: the reader rests while a training runs, so that no pace plays a part.
         experiment: what a training runs, whole.
@@ -59,7 +59,7 @@ class Settings(_Part):
 
     habits: Habits
     strategy: str = "mixed"
-    prediction: Literal["landmarks", "refine", "network"] = "refine"
+    prediction: Literal["refine", "network"] = "refine"
     train: str = "auto"
     wait_for_training: bool = False
     experiment: dict[str, Any] = Field(default_factory=dict)
@@ -104,7 +104,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "oracle-order": {"habits": {"order": "oracle"}},
     "random-strategy": {"strategy": "random"},
     "no-confirm": {"habits": {"confirm": False}},
-    "network-first": {"prediction": "landmarks"},
     "trust": {"habits": {"trust": 0.95}},
     "no-trust": {"habits": {"trust": 0.0}},
 }
@@ -114,13 +113,12 @@ TITLES = {
     "product": "the product",
     "by-hand": "clicks move nothing else",
     "prior-only": "no network: the shape of labels alone",
-    "network-only": "network alone, corrected by hand",
+    "network-only": "nothing without a network, and clicks move nothing else",
     "train-once": "one training, at 20 labels",
     "random-order": "landmarks in random order",
     "oracle-order": "the worst landmark first (oracle)",
     "random-strategy": "images in random order",
     "no-confirm": "what was found right may move again",
-    "network-first": "the network alone at first sight",
     "trust": "no look where the tool is sure",
     "no-trust": "every landmark is looked at",
 }
