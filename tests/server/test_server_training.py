@@ -57,7 +57,7 @@ def test_from_no_model_to_one_that_learns_from_what_is_saved(fresh: Server, trai
     assert stats["published"] is True
     by_clicks = stats["validation_by_clicks"]
     assert stats["validation_mre"] == pytest.approx(np.mean(by_clicks), abs=1e-3)
-    assert by_clicks[0] < 1.5 * stats["best_metric"]  # maps and shape together; the metric is of the maps alone
+    assert by_clicks[0] < 1.0  # maps and shape together; the metric is of the maps alone
     assert by_clicks[-1] == 0.0  # all three landmarks are placed by then
     first = fresh.infer("image_031")
     assert error(first, 31) < 1.0
