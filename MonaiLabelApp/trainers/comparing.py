@@ -78,9 +78,11 @@ def by_clicks(
     return Comparison(statistics.mean(mine), statistics.mean(others), {**details, "compared_with": name})
 
 
-def mean_shape_error(shape: ShapePrior, cases: Sequence[Case]) -> float:
-    """Mean radial error of the mean shape of labels on every image, in mm or, without a spacing, pixels."""
-    return _errors_by_clicks(by_shape(shape), cases, 0)[0]
+def with_mean_shape(result: TrainingResult, shape: ShapePrior) -> Comparison:
+    """Mean radial errors of a new model by itself, and of the mean shape of its labels on every image."""
+    new = evaluate(Predictor.load(result.model), result.validation).summary().mre
+    (mean,) = _errors_by_clicks(by_shape(shape), result.validation, 0)
+    return Comparison(new, mean, {"compared_with": "the mean shape of labels"})
 
 
 def _answers_now(shape: ShapePrior, published: Sequence[PublishedModel], protocol: Protocol) -> tuple[str, Refiners]:

@@ -9,7 +9,7 @@ from landmarklabel.modelfile import read_header
 from landmarklabel.predictor import Predictor
 from models import PublishedModel
 from trainers.base import NetworkTrainTask, is_same_network
-from trainers.comparing import Comparison, by_clicks, by_radial_error, mean_shape_error
+from trainers.comparing import Comparison, by_clicks, by_radial_error, with_mean_shape
 
 #: What is trained without another word: the first that the model in use is of, so that its weights go on learning.
 _USUAL = ("fpn_light", "farnet_light")
@@ -42,11 +42,10 @@ class FarnetTrainTask(NetworkTrainTask):
     def compare(self, result: TrainingResult, dataset: LandmarkDataset) -> Comparison:
         """Mean radial errors, at first sight or over 0 to 5 clicks."""
         shape = Predictor.load(result.model).shape
-        alone = by_radial_error(result, self._model, dataset.protocol)
         if shape is None:
-            return alone
-        if alone.old is None:
-            mean = mean_shape_error(shape, result.validation)
-            if alone.new >= mean:
-                return Comparison(alone.new, mean, {"compared_with": "the mean shape of labels"})
+            return by_radial_error(result, self._model, dataset.protocol)
+        if self._model.problem() is not None:  # there is nothing that could answer now
+            alone = with_mean_shape(result, shape)
+            if not alone.better:
+                return alone
         return by_clicks(result, shape, (self._model,), dataset.protocol)

@@ -171,7 +171,7 @@ class StoreReader:
 
     def unlabelled(self, tag: str = "final") -> list[str]:
         """The images that have none of that tag, in order."""
-        with self._reading() as connection:  # two lists take half as long as to look for a label of each image
+        with self._reading() as connection:  # two lists are quicker than to look for a label of each image
             images, labelled = names(connection, IMAGES.c.id), names(connection, LABELS.c.image, LABELS.c.tag == tag)
         with_one = set(labelled)
         return [name for name in images if name not in with_one]
