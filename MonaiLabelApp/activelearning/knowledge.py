@@ -146,6 +146,8 @@ class ImageKnowledge:
     def _look_at(self, name: str) -> None:
         path = self._store.require_image(name)
         content = self._scores.content(name, path)
+        if name not in self._checked:
+            self._forget_problem(content)
         look = self._known.appearance.get(content)
         scored = content in self._known.scores or content in self._known.problems
         wanted = self._model is not None and not scored and self._is_unlabelled(name)
@@ -163,6 +165,13 @@ class ImageKnowledge:
             self._scores.note_score(self._model.version, content, score)
             with self._lock:
                 self._known.scores[content] = score
+
+    def _forget_problem(self, content: str) -> None:
+        """What could not be read before this server was started is tried once more: it may have been the disk."""
+        if content in self._known.problems:
+            self._scores.forget_look(content)
+            with self._lock:
+                del self._known.problems[content], self._known.appearance[content]
 
     def _keep(self, name: str, content: str, look: Features, problem: str | None) -> None:
         if content not in self._known.appearance:

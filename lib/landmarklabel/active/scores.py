@@ -96,6 +96,11 @@ class Scores:
         """How an image looks; or, with an empty appearance, why it can't be read."""
         self._add(_looks, {"content": content, "appearance": _packed(appearance), "problem": problem})
 
+    def forget_look(self, content: str) -> None:
+        """Have an image looked at again."""
+        with self._index.writing() as database:
+            database.execute(delete(_looks).where(_looks.c.content == content))
+
     def note_score(self, model: str, content: str, score: ImageScore) -> None:
         """What a model, by its version, says of an image."""
         error = None if math.isnan(score.relative) else score.relative

@@ -41,11 +41,17 @@ class Client:
         content: dict[str, Any] = self._json("GET", "/info/")
         return content
 
-    def next_image(self, strategy: str, seed: int) -> str | None:
-        """The image to label next; None if none is left."""
+    def next_image(self, strategy: str, seed: int) -> str:
+        """The image to label next.
+
+        Raises:
+            RemoteError: there is none; says what the server says.
+        """
         asked = {"client_id": READER, **({"seed": seed} if strategy == "random" else {})}
-        name = self._json("POST", f"/activelearning/{quote(strategy, safe='')}", json=asked).get("id")
-        return None if name is None else str(name)
+        answer = self._json("POST", f"/activelearning/{quote(strategy, safe='')}", json=asked)
+        if "id" not in answer:
+            raise RemoteError(f"the server offers no image ({answer.get('detail', 'and does not say why')})")
+        return str(answer["id"])
 
     def begun(self) -> list[str]:
         """Images that this reader got and has not labelled."""

@@ -84,8 +84,8 @@ class Session:
         start = time.perf_counter()
         name = self._client.next_image(self._settings.strategy, self._settings.seed + number)
         self._asking = time.perf_counter() - start
-        if name is None or name not in self._cases:
-            raise RemoteError(f"the server offers {name or 'no image'}, and there are images left to label")
+        if name not in self._cases:
+            raise RemoteError(f"the server offers {name}, which is not an image of this simulation")
         return name
 
     def _label(self, name: str, saving: float) -> float:
