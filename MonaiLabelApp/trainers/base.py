@@ -17,6 +17,7 @@ from gateway import in_server
 from landmarklabel.engine.config import ExperimentConfig, available_experiments, load_experiment
 from landmarklabel.engine.data import training_and_validation
 from landmarklabel.engine.runrecord import give_way
+from landmarklabel.engine.runs import list_runs
 from landmarklabel.engine.trainer import TrainingResult, train
 from landmarklabel.errors import ConfigError, listed
 from landmarklabel.io.dataset import LandmarkDataset, read_dataset
@@ -177,14 +178,24 @@ class NetworkTrainTask(TrainTask):
             )
 
     def _start_from(self, request: dict[str, Any], config: ExperimentConfig) -> Path | None:
-        """The published model, if it is wanted and is the same network; its weights then go on learning."""
+        """The model whose weights go on learning, if that is wanted and it is the same network."""
         wanted = _choice(request, "start_from") or "published"
         if wanted not in ("published", "scratch"):
             raise ConfigError(f"start_from is 'published' or 'scratch', got {wanted!r}")
-        if wanted == "scratch" or self._model.problem() is not None:
+        before = None if wanted == "scratch" else self._newest()
+        if before is None:
             return None
-        same = is_same_network(read_header(self._model.path).config.network, config.network)
-        return self._model.path if same else None
+        return before if is_same_network(read_header(before).config.network, config.network) else None
+
+    def _newest(self) -> Path | None:
+        """The published model; where there is none, that of the last run, which was not good enough to answer by."""
+        if self._model.problem() is None:
+            return self._model.path
+        models, protocol = self._model.path.parent.parent, self._model.protocol
+        for run in reversed(list_runs(models)):
+            if (run.protocol, run.task, run.state) == (protocol.name, self._model.task, "done") and run.model:
+                return run.model if read_header(run.model).protocol.fingerprint == protocol.fingerprint else None
+        return None
 
     def _publish_if_better(self, result: TrainingResult, dataset: LandmarkDataset, progress: TrainingProgress) -> bool:
         comparison = self.compare(result, dataset)

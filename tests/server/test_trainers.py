@@ -1,7 +1,9 @@
 """What the train tasks refuse before they train, and when they publish."""
 
+import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +14,9 @@ import numpy as np
 import pytest
 
 import tiny
-from landmarklabel.engine.config import load_experiment
+from landmarklabel.engine.config import ExperimentConfig, load_experiment
 from landmarklabel.engine.data import learn_shape, training_and_validation
+from landmarklabel.engine.runrecord import RECORD
 from landmarklabel.engine.trainer import TrainingResult
 from landmarklabel.errors import ConfigError, DataError
 from landmarklabel.interaction.posterior import PosteriorConfig
@@ -116,6 +119,37 @@ def test_by_default_the_network_in_use_goes_on_learning(tmp_path: Path, triangle
         model.path.parent.mkdir(parents=True, exist_ok=True)
         save_model(model.path, build_network(config.network, triangle), config, triangle, {}, {})
         assert usual_experiment(model) == usual
+
+
+def test_what_was_not_good_enough_yet_goes_on_learning(tmp_path: Path, triangle: Protocol) -> None:
+    """Where nothing answers, a training begins where the last one ended, not at nothing once more."""
+    models = tmp_path / "models"
+    model = PublishedModel(models, triangle, "landmarks")
+    trainer = FarnetTrainTask(model, Workplace(tmp_path, "triangle", model.path.parent / "runs"), "farnet_light")
+    config = tiny.config()
+
+    def run(number: int, protocol: Protocol, state: str, config: ExperimentConfig = config) -> Path:
+        folder = model.path.parent / "runs" / f"farnet-2026010{number}-120000"
+        folder.mkdir(parents=True)
+        record = {"state": state, "started": f"2026-01-0{number} 12:00:00", "trainer": "farnet"}
+        (folder / RECORD).write_text(json.dumps(record))
+        save_model(folder / "model.safetensors", build_network(config.network, protocol), config, protocol, {}, {})
+        return folder / "model.safetensors"
+
+    assert trainer._start_from({}, config) is None
+    first = run(1, triangle, "done")
+    assert trainer._start_from({}, config) == first
+    assert trainer._start_from({"start_from": "scratch"}, config) is None
+    assert trainer._start_from({}, load_experiment("fpn_light")) is None  # its weights are of another network
+    second = run(2, triangle, "done")
+    run(3, triangle, "failed")
+    assert trainer._start_from({}, config) == second
+    shutil.copyfile(first, model.path)
+    assert trainer._start_from({}, config) == model.path
+    model.path.unlink()
+    renamed = triangle.model_copy(update={"landmarks": triangle.landmarks[::-1]})
+    run(4, renamed, "done")
+    assert trainer._start_from({}, config) is None  # of other landmarks
 
 
 def test_a_network_in_use_is_replaced_by_what_leaves_a_reader_less_to_do(tmp_path: Path, triangle: Protocol) -> None:
