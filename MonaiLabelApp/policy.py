@@ -60,7 +60,7 @@ class PolicyOptions:
     """
 
     on: bool = False
-    first: int = 10
+    first: int = 6
     growth: float = 1.5
     steps: int = 300
     seconds: float = 900.0

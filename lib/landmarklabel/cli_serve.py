@@ -34,7 +34,7 @@ def serve(
     auto_train: Annotated[
         bool, typer.Option("--auto-train/--no-auto-train", help="Train by itself as final labels grow, or when asked.")
     ] = True,
-    auto_train_first: Annotated[int, typer.Option(min=2, help="Final labels for the first such training.")] = 10,
+    auto_train_first: Annotated[int, typer.Option(min=2, help="Final labels for the first such training.")] = 6,
     auto_train_growth: Annotated[
         float, typer.Option(min=1, help="By what factor labels grow from one such training to the next.")
     ] = 1.5,

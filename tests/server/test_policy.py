@@ -32,14 +32,14 @@ def test_runs_come_ever_more_rarely_and_take_ever_longer() -> None:
     counts = [options.next_at(0)]
     while counts[-1] < 150:
         counts.append(options.next_at(counts[-1]))
-    assert counts == [10, 15, 23, 35, 53, 80, 120, 180]
+    assert counts == [6, 9, 14, 21, 32, 48, 72, 108, 162]
     assert [options.effort(count)["steps"] for count in (10, 35, 1000)] == [400, 650, 10300]
     assert PolicyOptions.of({"auto_train_seconds": "60"}).effort(10)["seconds"] == 60
 
 
 def test_a_run_follows_only_more_labels() -> None:
     """However little they are to grow."""
-    assert [PolicyOptions(on=True, growth=1.0).next_at(used) for used in (0, 10, 11)] == [10, 11, 12]
+    assert [PolicyOptions(on=True, growth=1.0).next_at(used) for used in (0, 10, 11)] == [6, 11, 12]
     assert PolicyOptions(on=True, first=2, growth=1.1).next_at(10) == 11
 
 
@@ -68,9 +68,9 @@ def test_without_being_told_to_it_does_nothing(tmp_path: Path) -> None:
 def test_what_it_waits_for(tmp_path: Path) -> None:
     assert policy(tmp_path, labels=1).state() == {
         "state": "waiting",
-        "next_at": 10,
+        "next_at": 6,
         "labels": 1,
-        "reason": "1 final label; training begins at 10",
+        "reason": "1 final label; training begins at 6",
     }
     assert policy(tmp_path, labels=20, known=20).state()["next_at"] == 30  # a model that was put there knows them
 
@@ -79,10 +79,10 @@ def test_what_it_waits_for(tmp_path: Path) -> None:
     ("last", "next_at"),
     [
         ({"labels": 12, "attempts": 1, "ended": True}, 18),
-        ({"labels": 12, "attempts": 1, "ended": False}, 10),  # the server ended first: again
+        ({"labels": 12, "attempts": 1, "ended": False}, 6),  # the server ended first: again
         ({"labels": 12, "attempts": 2, "ended": False}, 18),  # twice: it may be the run that ends the server
-        ({"labels": "12"}, 10),
-        ([], 10),
+        ({"labels": "12"}, 6),
+        ([], 6),
     ],
 )
 def test_a_server_that_is_started_again_knows_the_last_run(tmp_path: Path, last: object, next_at: int) -> None:
