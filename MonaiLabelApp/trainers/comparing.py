@@ -7,6 +7,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from landmarklabel.engine.evaluation import evaluate
@@ -15,6 +16,7 @@ from landmarklabel.engine.trainer import TrainingResult
 from landmarklabel.errors import ModelError
 from landmarklabel.interaction.shape_prior import ShapePrior
 from landmarklabel.io.dataset import Case
+from landmarklabel.modelfile import read_header
 from landmarklabel.predictor import Predictor
 from landmarklabel.protocol import Protocol
 from models import PublishedModel
@@ -23,6 +25,11 @@ logger = logging.getLogger(__name__)
 
 #: Clicks of the simulated reader by which models are compared.
 CLICKS = 5
+
+#: By which part one validation image may take the better of two models for the worse; n images, by this over their
+#: root. Of models of 9, 14 and 21 cephalograms, each better on 60 others than the one before, one or two images had all
+#: worse, by 2 to 9 %.
+CHANCE = 0.25
 
 
 @dataclass(frozen=True)
@@ -33,16 +40,18 @@ class Comparison:
         new: its error.
         old: the error of what answers now; None if nothing does.
         details: further figures for ``train_stats``.
+        allowance: the part by which the new one may look worse, as it has learned from more and so few images may err.
     """
 
     new: float
     old: float | None
     details: dict[str, Any] = field(default_factory=dict)
+    allowance: float = 0.0
 
     @property
     def better(self) -> bool:
         """Whether the new model is to be published."""
-        return self.new < (math.inf if self.old is None else self.old)
+        return self.new < (math.inf if self.old is None else self.old * (1 + self.allowance))
 
 
 def by_radial_error(result: TrainingResult, published: PublishedModel, protocol: Protocol) -> Comparison:
@@ -53,7 +62,8 @@ def by_radial_error(result: TrainingResult, published: PublishedModel, protocol:
     except ModelError as problem:
         logger.info("nothing to compare with: %s", problem)
         return Comparison(new, None)
-    return Comparison(new, evaluate(old, result.validation).summary().mre)
+    allowance = _allowance(result, published.path)
+    return Comparison(new, evaluate(old, result.validation).summary().mre, allowance=allowance)
 
 
 def by_clicks(
@@ -71,11 +81,11 @@ def by_clicks(
         protocol: of the landmarks.
     """
     new = Predictor.load(result.model)
-    name, now = _answers_now(shape, published, protocol)
+    name, now, allowance = _answers_now(result, shape, published, protocol)
     mine = _errors_by_clicks(by_posterior(new, shape, new.config.posterior), result.validation)
     others = _errors_by_clicks(now, result.validation)
     details = {"validation_by_clicks": _rounded(mine), "published_by_clicks": _rounded(others)}
-    return Comparison(statistics.mean(mine), statistics.mean(others), {**details, "compared_with": name})
+    return Comparison(statistics.mean(mine), statistics.mean(others), {**details, "compared_with": name}, allowance)
 
 
 def with_mean_shape(result: TrainingResult, shape: ShapePrior) -> Comparison:
@@ -85,16 +95,32 @@ def with_mean_shape(result: TrainingResult, shape: ShapePrior) -> Comparison:
     return Comparison(new, mean, {"compared_with": "the mean shape of labels"})
 
 
-def _answers_now(shape: ShapePrior, published: Sequence[PublishedModel], protocol: Protocol) -> tuple[str, Refiners]:
-    """What moves landmarks now, in words and as such."""
+def _answers_now(
+    result: TrainingResult, shape: ShapePrior, published: Sequence[PublishedModel], protocol: Protocol
+) -> tuple[str, Refiners, float]:
+    """What moves landmarks now, in words and as such; and by how much the new model may look worse than that."""
     for model in published:
         try:
             predictor = Predictor.load(model.path, protocol=protocol)
         except ModelError as problem:
             logger.info("nothing to compare with: %s", problem)
             continue
-        return f"the model of '{model.task}'", by_posterior(predictor, shape, predictor.config.posterior)
-    return "the shape of labels alone", by_shape(shape)
+        now = by_posterior(predictor, shape, predictor.config.posterior)
+        allowance = _allowance(result, model.path) if model is published[0] else 0.0  # another task's is another matter
+        return f"the model of '{model.task}'", now, allowance
+    return "the shape of labels alone", by_shape(shape), 0.0
+
+
+def _allowance(result: TrainingResult, published: Path) -> float:
+    """None for a model that has learned from no more labels than the published one."""
+    new, old = (_labels(path) for path in (result.model, published))
+    return CHANCE / math.sqrt(len(result.validation)) if new > old else 0.0
+
+
+def _labels(model: Path) -> int:
+    """How many images a model was trained and validated on; 0 if it does not say."""
+    data = read_header(model).data
+    return sum(int(data.get(part, 0)) for part in ("training_images", "validation_images"))
 
 
 def _errors_by_clicks(refiners: Refiners, cases: Sequence[Case], clicks: int = CLICKS) -> list[float]:
