@@ -4,8 +4,8 @@ Settings, as MONAI Label's ``--conf NAME VALUE``:
 
 - ``protocol``: name of a shipped protocol, or a YAML file. Required.
 - ``models``: folder of models; by default ``model`` in this app's folder.
-- ``experiment``: what the train task ``farnet`` runs by default; itself by default ``fpn_light``, or ``farnet_light``
-  where a model of that is in use.
+- ``experiment``: what the train task ``farnet`` runs by default; itself by default what made the model in use, else
+  ``fpn_shared`` where landmarks recur as the corners of vertebrae do, else ``fpn_light``.
 - ``interactive_experiment``: what the train task ``interactive`` runs by default; ``interactive_light``.
 - ``segmentation_experiment``: what the train task ``denseseg`` runs by default; ``denseseg_light``.
 - ``training_threads``: how many threads a training takes; half the cores by default.

@@ -148,3 +148,26 @@ def test_a_warp_is_undone_by_its_inverse() -> None:
     assert torch.allclose(transform_points(transform_points(points, matrix), inverse), points)
     image = encode(points[:, 0].float(), (100, 90), 5.0)
     assert (warp(warp(image, matrix), inverse) - image).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_window_is_a_part_of_the_varied_image(seed: int) -> None:
+    """What is in it lies where its points say, and a landmark is in its middle half; small images are whole."""
+    points = torch.tensor([[[30.0, 40.0], [90.0, 150.0], [float("nan")] * 2]] * 2)
+    images = encode(points[:, :2], (120, 200), 3.0).sum(1)
+    varied = AugmentationConfig.none().model_copy(update={"rotation": 10, "scale": 0.1, "window": (64, 96)})
+    seen, moved = Augmentation(varied, SPINE)(images, points, torch.Generator().manual_seed(seed))
+    assert seen.shape == (2, 96, 64)
+    for image, own in zip(seen, moved, strict=True):
+        assert own[2].isnan().all()
+        inside = [point for point in own[:2] if bool(((point > 8) & (point < torch.tensor([56.0, 88.0]))).all())]
+        assert inside
+        for x, y in inside:
+            patch = image[int(y) - 7 : int(y) + 9, int(x) - 7 : int(x) + 9]
+            found = decode(patch[None, None], sigma=3.0)[0][0, 0] + torch.tensor([int(x) - 7, int(y) - 7])
+            assert torch.dist(found, torch.stack([x, y])) < 0.2
+    whole, at = Augmentation(AugmentationConfig.none().model_copy(update={"window": (640, 960)}), SPINE)(
+        images, points, torch.Generator().manual_seed(seed)
+    )  # fmt: skip
+    torch.testing.assert_close(whole, images, atol=1e-5, rtol=0)
+    torch.testing.assert_close(at, points, equal_nan=True)

@@ -185,7 +185,9 @@ class NetworkTrainTask(TrainTask):
         before = None if wanted == "scratch" else self._newest()
         if before is None:
             return None
-        return before if is_same_network(read_header(before).config.network, config.network) else None
+        header = read_header(before)
+        same_kinds = header.protocol.kinds.tolist() == self._model.protocol.kinds.tolist()
+        return before if same_kinds and is_same_network(header.config.network, config.network) else None
 
     def _newest(self) -> Path | None:
         """The published model; where there is none, that of the last run, which was not good enough to answer by."""

@@ -11,16 +11,20 @@ from models import PublishedModel
 from trainers.base import NetworkTrainTask, is_same_network
 from trainers.comparing import Comparison, by_clicks, by_radial_error, with_mean_shape
 
-#: What is trained without another word: the first that the model in use is of, so that its weights go on learning.
-_USUAL = ("fpn_light", "farnet_light")
+#: What is trained without another word, for landmarks that recur (as the corners of vertebrae do) and for others.
+_RECURRING, _OTHERS = "fpn_shared", "fpn_light"
 
 
 def usual_experiment(model: PublishedModel) -> str:
-    """What the model in use was trained by; for what is none of ours, or there is not, what finds landmarks best."""
+    """What the model in use was trained by, so that its weights go on learning; where that is none of ours, or there is
+    no model, what serves a reader best.
+    """  # fmt: skip
+    usual = _RECURRING if len(set(model.protocol.kinds)) < len(model.protocol) else _OTHERS
     if model.problem() is not None:
-        return _USUAL[0]
+        return usual
     network = read_header(model.path).config.network
-    return next((name for name in _USUAL if is_same_network(load_experiment(name).network, network)), _USUAL[0])
+    known = (usual, "fpn_light", "farnet_light")
+    return next((name for name in known if is_same_network(load_experiment(name).network, network)), usual)
 
 
 class FarnetTrainTask(NetworkTrainTask):

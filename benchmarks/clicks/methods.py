@@ -59,6 +59,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "farnet_light": Method("farnet_light"),
         "fpn": Method("farnet_light", {"network": _PYRAMID}),
         "fpn_light": Method("fpn_light"),
+        "fpn_shared": Method("fpn_shared"),
         "denseseg": Method("denseseg_light"),
         "heatreg": Method("heatreg_light"),
         "interactive_ritm": Method("interactive_ritm", _SMALL_HRNET, interactive=True),

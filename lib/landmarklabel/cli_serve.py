@@ -23,7 +23,7 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
     experiment: Annotated[
         str,
-        typer.Option(help="What training landmarks runs; default: fpn_light, or what made the model in use."),
+        typer.Option(help="What training landmarks runs; default: what made the model in use, or suits the protocol."),
     ] = "",
     interactive_experiment: Annotated[
         str, typer.Option(help="What training the network of corrections runs by default.")

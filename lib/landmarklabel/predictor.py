@@ -25,11 +25,11 @@ from .interaction.posterior import Posterior, PosteriorConfig
 from .interaction.shape_prior import ShapePrior
 from .landmarks import LandmarkSet, Status
 from .modelfile import ModelHeader, load_model
-from .networks import DenseSeg, InteractiveConfig, InteractiveNetwork, LandmarkNetwork
+from .networks import FPN, DenseSeg, InteractiveConfig, InteractiveNetwork, LandmarkNetwork
 from .precision import Precision, number_type
 from .protocol import Protocol
 from .radiograph import Geometry, Radiograph
-from .readout import DenseReadout, HeatmapReadout, Readout
+from .readout import DenseReadout, HeatmapReadout, Readout, SharedReadout
 from .transforms import Placement
 from .transforms.intensity import place_radiograph, to_network
 from .uvmaps import UVDecoderConfig
@@ -239,7 +239,8 @@ class Predictor:
         first, second = placement.points_back(from_map(corner, self.readout.stride).numpy())
         config = config or self.config.posterior
         heatmaps = self.readout.heatmaps(maps[None])[0]
-        return MapEvidence.from_maps(heatmaps, second - first, first, config.sharpness, config.floor)
+        most = self.readout.outstanding
+        return MapEvidence.from_maps(heatmaps, second - first, first, config.sharpness, config.floor, most)
 
     def belief(self, noise: float = 0.0) -> Belief | None:
         """Where all landmarks of the image that was set are believed to be, and how their errors depend on each other.
@@ -385,6 +386,8 @@ def readout_of(network: LandmarkNetwork, config: ExperimentConfig, decoder: AnyD
     """
     if isinstance(network, DenseSeg):
         return DenseReadout(network, decoder if isinstance(decoder, UVDecoderConfig) else config.uv_decoder)
+    if isinstance(network, FPN) and network.shared:
+        return SharedReadout(network, config.loss, config.posterior)
     heatmap_decoder = decoder if isinstance(decoder, DecoderConfig) else config.decoder
     return HeatmapReadout(config.loss, heatmap_decoder, network.strides[-1])
 

@@ -270,6 +270,18 @@ class Protocol(_Part):
         return {each.name: [self._index[label] for label in each.landmarks] for each in self.structures}
 
     @cached_property
+    def kinds(self) -> NDArray[np.intp]:
+        """(K,), which kind of place each landmark is, from 0: the same corner of every vertebra is one kind.
+
+        What looks alike wherever it recurs is of one kind; every other landmark is one of its own.
+        """
+        first = np.arange(len(self))
+        vertebrae = [self._members[each.name] for each in self.structures if each.kind == "vertebra"]
+        for members in vertebrae:
+            first[members] = vertebrae[0]
+        return np.unique(first, return_inverse=True)[1].astype(np.intp).reshape(-1)
+
+    @cached_property
     def flip_order(self) -> NDArray[np.intp] | None:
         """``points[flip_order]`` gives each label its place in the mirrored image; None if a flip makes no sense.
 

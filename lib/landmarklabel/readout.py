@@ -5,13 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from functools import cached_property
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from .derived import MapPlace
 from .heatmaps import DecoderConfig, decode, from_map, to_map
+from .interaction.evidence import MapEvidence
+from .interaction.lowrank import LowRankGaussian
+from .interaction.posterior import Posterior, PosteriorConfig
 from .losses import LossConfig
-from .networks import DenseSeg
+from .networks import FPN, DenseSeg
 from .networks.denseseg import split
 from .uvmaps import Regions, Targets, Template, UVDecoderConfig, UVPoints, likelihoods, to_cartesian
 from .uvmaps import decode as decode_uv
@@ -23,10 +27,12 @@ class Readout(ABC):
     Attributes:
         stride: of the output.
         sigma: how wide its heat maps are around a landmark that is sure, in pixels of the network's input.
+        outstanding: how many pixels of a heat map are to be kept, to say what it says.
     """
 
     stride: int
     sigma: float
+    outstanding = 256
 
     @abstractmethod
     def ready(self, output: torch.Tensor) -> torch.Tensor:
@@ -63,6 +69,43 @@ class HeatmapReadout(Readout):
 
     def heatmaps(self, ready: torch.Tensor) -> torch.Tensor:
         return ready
+
+
+class SharedReadout(HeatmapReadout):
+    """Of networks whose landmarks share heat maps: which peak is whose, the shape of the labels says.
+
+    Args:
+        network: that knows the shape.
+        loss: by which the maps were trained.
+        posterior: how maps and shape are weighed.
+    """
+
+    outstanding = 1024
+
+    def __init__(self, network: FPN, loss: LossConfig, posterior: PosteriorConfig) -> None:
+        super().__init__(loss, DecoderConfig(), network.strides[-1])
+        self._network, self._posterior = network, posterior
+
+    @cached_property
+    def _shape(self) -> LowRankGaussian:
+        return self._network.shape
+
+    def points(self, ready: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        points = torch.stack([self._settled(maps) for maps in ready]).to(ready)
+        height, width = ready.shape[-2:]
+        at = (to_map(points, self.stride) + 0.5) * points.new_tensor([2 / width, 2 / height]) - 1
+        maps = ready.flatten(0, 1)[:, None].float()
+        heights = F.grid_sample(maps, at.float().flatten(0, 1)[:, None, None], align_corners=False).view(at.shape[:2])
+        # A map that n landmarks share is at most 1 / n high at each.
+        return points, (heights * self._network.sharing).clamp(0.0, 1.0)
+
+    def _settled(self, maps: torch.Tensor) -> torch.Tensor:
+        """What the maps (K, H, W) of an image and the shape agree on: (K, 2)."""
+        corner = from_map(torch.tensor([[0.0, 0.0], [1.0, 1.0]]), self.stride).numpy()
+        config, scale = self._posterior, corner[1] - corner[0]
+        evidence = MapEvidence.from_maps(maps, scale, corner[0], config.sharpness, config.floor, self.outstanding)
+        no_clicks = np.empty(0, dtype=np.intp), np.empty((0, 2))
+        return torch.from_numpy(Posterior(self._shape, evidence, config).given(*no_clicks).mean)
 
 
 class DenseReadout(Readout):

@@ -23,7 +23,7 @@ from landmarklabel.interaction.posterior import PosteriorConfig
 from landmarklabel.losses import LossConfig
 from landmarklabel.modelfile import load_model, save_model
 from landmarklabel.networks import build_network
-from landmarklabel.protocol import Protocol
+from landmarklabel.protocol import Protocol, load_protocol
 from landmarklabel.resources import resource
 
 sys.path.insert(0, str(resource("MonaiLabelApp")))
@@ -121,6 +121,17 @@ def test_by_default_the_network_in_use_goes_on_learning(tmp_path: Path, triangle
         assert usual_experiment(model) == usual
 
 
+def test_landmarks_that_recur_are_taught_to_a_network_that_shares_maps(tmp_path: Path) -> None:
+    spine = load_protocol("spine_68")
+    model = PublishedModel(tmp_path, spine, "landmarks")
+    assert usual_experiment(model) == "fpn_shared"
+    for name, usual in (("farnet_light", "farnet_light"), ("fpn_light", "fpn_light"), ("fpn_shared", "fpn_shared")):
+        config = load_experiment(name)
+        model.path.parent.mkdir(parents=True, exist_ok=True)
+        save_model(model.path, build_network(config.network, spine), config, spine, {}, {})
+        assert usual_experiment(model) == usual
+
+
 def test_what_was_not_good_enough_yet_goes_on_learning(tmp_path: Path, triangle: Protocol) -> None:
     """Where nothing answers, a training begins where the last one ended, not at nothing once more."""
     models = tmp_path / "models"
@@ -202,7 +213,33 @@ def test_a_first_model_has_to_be_better_than_the_mean_shape(tmp_path: Path, tria
     assert found.old == pytest.approx(expected)
 
 
+def test_few_images_do_not_speak_against_a_model_of_more_labels(tmp_path: Path, triangle: Protocol) -> None:
+    """One image finds the worse of two models better as often as not; nothing is allowed to one of the same labels."""
+    trainer = task(tmp_path, triangle, "farnet", "farnet_light")
+    data = tiny.dataset(tmp_path / "images", triangle, 24)
+    _, validation = training_and_validation(data, tiny.config())
+    network, header, _ = load_model(tiny.untrained_model(tmp_path / "new.safetensors", triangle, tiny.config()))
+    paths = tmp_path / "triangle" / "landmarks.safetensors", tmp_path / "new.safetensors"
+    paths[0].parent.mkdir(parents=True)
+
+    def compared(old: int, new: int, images: int) -> Comparison:
+        for path, labels in zip(paths, (old, new), strict=True):
+            counts = {"training_images": labels - 1, "validation_images": 1}
+            save_model(path, network, header.config, triangle, counts, {}, learn_shape(data.cases))
+        return trainer.compare(TrainingResult(paths[1], 1, {}, validation[:images], 1), data)
+
+    assert compared(6, 9, 1).allowance == pytest.approx(0.25)
+    assert compared(6, 9, 4).allowance == pytest.approx(0.125)
+    assert compared(6, 9, 4).better  # just as good, and of more labels
+    for labels in (6, 5):
+        assert compared(6, labels, 4).allowance == 0
+        assert not compared(6, labels, 4).better
+
+
 def test_only_what_is_better_is_published() -> None:
+    assert Comparison(2.1, 2.0, allowance=0.1).better
+    assert not Comparison(2.3, 2.0, allowance=0.1).better
+    assert not Comparison(math.nan, 2.0, allowance=0.1).better
     assert Comparison(2.0, None).better
     assert Comparison(1.9, 2.0).better
     assert not Comparison(2.0, 2.0).better

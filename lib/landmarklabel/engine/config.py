@@ -156,6 +156,17 @@ class ExperimentConfig(_Part):
         return self
 
     @model_validator(mode="after")
+    def _window_of_the_network(self) -> ExperimentConfig:
+        window, multiple = self.augmentation.window, self.network.multiple
+        if window is not None and (min(window) <= 0 or any(side % multiple for side in window)):
+            raise ValueError(
+                f"augmentation.window {window}: {self.network.name} needs sides in multiples of {multiple}"
+            )
+        if window is not None and self.network.name in ("denseseg", "interactive"):
+            raise ValueError(f"augmentation.window: {self.network.name} learns from whole images; leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _loss_of_the_network(self) -> ExperimentConfig:
         if (self.loss.name == "bce") != (self.network.name == "interactive"):
             raise ValueError(

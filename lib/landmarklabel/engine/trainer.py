@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
+import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from torch.utils.data import DataLoader, DistributedSampler
 
 from ..errors import ConfigError, ModelError
+from ..interaction.lowrank import LowRankGaussian
+from ..interaction.shape_prior import FEWEST_LABELS, ShapePrior
 from ..io.dataset import Case, LandmarkDataset
 from ..losses import (
     DenseLoss,
@@ -33,7 +36,7 @@ from ..losses import (
 )
 from ..metrics import summarize
 from ..modelfile import load_model, save_model
-from ..networks import DenseSeg, DenseSegConfig, InteractiveNetwork, LandmarkNetwork, build_network
+from ..networks import FPN, DenseSeg, DenseSegConfig, InteractiveNetwork, LandmarkNetwork, build_network
 from ..predictor import pick_device, readout_of, require_protocol
 from ..transforms import Augmentation
 from ..transforms.intensity import to_network
@@ -172,6 +175,8 @@ class Trainer:
 
     def _prepare_network(self) -> None:
         self.network = self._initial_network().place(self.device)
+        if isinstance(self.network, FPN) and self.network.shared:
+            self.network.learn_shape(self._shape_in_input())
         parallel = torch.nn.parallel.DistributedDataParallel
         self.model = parallel(self.network) if idist.get_world_size() > 1 else self.network
         self.precision = Precision(self.config.amp, self.device)
@@ -196,6 +201,12 @@ class Trainer:
             weights = positive_weights(self.network, self._training_points(), size, power)
             return DenseLoss(self.config.dense, self.network, weights)
         return TrainingLoss(HeatmapLoss(self.config.loss, self.network.strides), self._morphology_loss())
+
+    def _shape_in_input(self) -> LowRankGaussian:
+        """Where landmarks lie in labels, in pixels of the network's input."""
+        points, size = self._training_points().double().numpy(), self.config.input.size
+        learn = ShapePrior.fit if len(points) >= FEWEST_LABELS else ShapePrior.of_few
+        return learn(points, np.tile(size, (len(points), 1))).in_pixels(size)
 
     def _training_points(self) -> torch.Tensor:
         """(N, K, 2) of the images with landmarks."""
@@ -231,6 +242,14 @@ class Trainer:
         old, new = (c.network.model_dump(exclude={"pretrained"}) for c in (header.config, self.config))
         if old != new:
             raise ModelError(f"{self.start_from.name} holds another network than this run trains; start from none")
+        if (
+            isinstance(network, FPN)
+            and network.shared
+            and network.kinds.tolist() != self.dataset.protocol.kinds.tolist()
+        ):
+            raise ModelError(
+                f"{self.start_from.name}: other landmarks are of one kind than in this protocol; start from none"
+            )
         return network
 
     def _resume(self) -> None:

@@ -29,10 +29,13 @@ def build_network(config: AnyConfig, protocol: Protocol) -> LandmarkNetwork:
     """
     if isinstance(config, DenseSegConfig):
         return DenseSeg(config, protocol)
+    if isinstance(config, FPNConfig) and config.shared:
+        return FPN(config, len(protocol), protocol.kinds.tolist())
     return _NETWORKS[config.name](config, len(protocol))
 
 
 __all__ = [
+    "FPN",
     "DenseSeg",
     "DenseSegConfig",
     "FARNetConfig",

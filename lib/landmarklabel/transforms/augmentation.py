@@ -31,6 +31,8 @@ class AugmentationConfig(BaseModel):
         contrast: values scaled about their middle, by a factor between 1 / (1 + contrast) and 1 + contrast.
         gamma: values to a power between 1 / (1 + gamma) and 1 + gamma.
         noise: standard deviation of added noise, drawn for each image between 0 and this.
+        window: (W, H), only so much of a varied image is learned from at a time, with a landmark drawn at random in its
+            middle half; None: all of it. For networks that need no more to know a landmark.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -44,6 +46,7 @@ class AugmentationConfig(BaseModel):
     contrast: float = Field(0.25, ge=0, le=2)
     gamma: float = Field(0.3, ge=0, le=2)
     noise: float = Field(0.03, ge=0, le=1)
+    window: tuple[int, int] | None = None
 
     @classmethod
     def none(cls) -> AugmentationConfig:
@@ -80,7 +83,7 @@ class Augmentation:
             generator: on the CPU, so that the same seed gives the same batch on every device.
 
         Returns:
-            images and points, varied together.
+            images, of the size of the window if there is one, and points in their pixels, varied together.
         """
         images, points, _ = self.vary(images, points, None, generator)
         return images, points
@@ -93,7 +96,11 @@ class Augmentation:
         if masks is not None:
             masks = warp_masks(masks, matrices.to(masks.device), images.shape[-1] // masks.shape[-1])
             masks = self._exchanged(masks, flipped.to(masks.device)[:, None, None, None])
-        images = warp(images, matrices.to(images.device))
+        size = images.shape[-2:]
+        if self.config.window is not None:
+            size, corners = self._draw_windows(transform_points(points, matrices.to(points.device)), size, generator)
+            matrices = torch.cat([matrices[:, :, :2], matrices[:, :, 2:] - corners[:, :, None]], dim=2)
+        images = warp(images, matrices.to(images.device), size)
         points = transform_points(points, matrices.to(points.device))
         if self.flip_order is not None:
             points = torch.where(flipped.to(points.device)[:, None, None], points[:, self.flip_order], points)
@@ -134,6 +141,22 @@ class Augmentation:
         offset = centre + shift - linear @ centre
         return torch.cat([linear, offset[:, :, None]], dim=2), flipped
 
+    def _draw_windows(
+        self, points: torch.Tensor, shape: torch.Size, generator: torch.Generator
+    ) -> tuple[torch.Size, torch.Tensor]:
+        """Size (H, W) of the windows, and their upper left corners (B, 2), in pixels of the varied images."""
+        assert self.config.window is not None
+        whole = torch.tensor([shape[1], shape[0]], dtype=torch.float64)
+        window = torch.minimum(torch.tensor(self.config.window, dtype=torch.float64), whole)
+        points = points.double().cpu()
+        inside = ((points >= 0) & (points < whole)).all(dim=-1)  # not of NaN
+        drawn = (torch.rand(inside.shape, generator=generator) * inside).argmax(dim=1)
+        aimed = points[torch.arange(len(points)), drawn]
+        aimed = torch.where(inside.any(dim=1)[:, None], aimed, whole / 2)
+        beside = (torch.rand(aimed.shape, generator=generator, dtype=torch.float64) - 0.5) * window / 2
+        corners = (aimed + beside - window / 2).clamp(min=0).minimum(whole - window)
+        return torch.Size([int(window[1]), int(window[0])]), corners
+
     def _vary_intensity(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         config, count = self.config, len(images)
 
@@ -158,12 +181,15 @@ def transform_points(points: torch.Tensor, matrices: torch.Tensor) -> torch.Tens
     return points @ matrices[:, :, :2].transpose(1, 2) + matrices[:, None, :, 2]
 
 
-def warp(images: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
-    """Images (B, H, W) by affine matrices (B, 2, 3) from their pixels to those of the result, same size.
+def warp(images: torch.Tensor, matrices: torch.Tensor, size: torch.Size | None = None) -> torch.Tensor:
+    """Images (B, H, W) by affine matrices (B, 2, 3) from their pixels to those of the result.
 
     Bilinear; what comes from outside repeats the border.
+
+    Args:
+        size: (H, W) of the result; that of the images by default.
     """
-    grid = _grid(images.shape[-2:], matrices, images.dtype)
+    grid = _grid(images.shape[-2:], size or images.shape[-2:], matrices, images.dtype)
     return F.grid_sample(images[:, None], grid, mode="bilinear", padding_mode="border", align_corners=False)[:, 0]
 
 
@@ -176,16 +202,21 @@ def warp_masks(masks: torch.Tensor, matrices: torch.Tensor, stride: int = 1) -> 
     offset = matrices[:, :, :2].sum(dim=2) * centre + matrices[:, :, 2] - centre
     own = torch.cat([matrices[:, :, :2], offset[:, :, None] / stride], dim=2)
     inside = (masks == 1).float()
-    warped = F.grid_sample(inside, _grid(masks.shape[-2:], own, inside.dtype), mode="nearest", align_corners=False)
+    grid = _grid(masks.shape[-2:], masks.shape[-2:], own, inside.dtype)
+    warped = F.grid_sample(inside, grid, mode="nearest", align_corners=False)
     unknown = (masks == UNKNOWN).flatten(2).any(dim=2)[:, :, None, None]
     return warped.byte().masked_fill(unknown, UNKNOWN)
 
 
-def _grid(size: torch.Size, matrices: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Where each pixel (H, W) of a result comes from, as ``grid_sample`` wants it."""
-    height, width = size
-    # affine_grid wants the way back, in units where the image's outline is [-1, 1].
-    unit = matrices.new_tensor([[2 / width, 0, 1 / width - 1], [0, 2 / height, 1 / height - 1], [0, 0, 1]])
+def _grid(size: torch.Size, to: torch.Size, matrices: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Where in an image (H, W) each pixel of a result (H, W) comes from, as ``grid_sample`` wants it."""
     last = matrices.new_tensor([0.0, 0.0, 1.0]).expand(len(matrices), 1, 3)
-    back = unit @ torch.linalg.inv(torch.cat([matrices, last], dim=1)) @ torch.linalg.inv(unit)
-    return F.affine_grid(back[:, :2].to(dtype), [len(matrices), 1, height, width], align_corners=False)
+    there = _to_unit(to, matrices) @ torch.cat([matrices, last], dim=1)
+    back = _to_unit(size, matrices) @ torch.linalg.inv(there)
+    return F.affine_grid(back[:, :2].to(dtype), [len(matrices), 1, *to], align_corners=False)
+
+
+def _to_unit(size: torch.Size, like: torch.Tensor) -> torch.Tensor:
+    """From pixels to the units of ``affine_grid``, where an image's outline is [-1, 1]."""
+    height, width = size
+    return like.new_tensor([[2 / width, 0, 1 / width - 1], [0, 2 / height, 1 / height - 1], [0, 0, 1]])
