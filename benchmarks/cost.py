@@ -59,12 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _simulate(name: str, variant: str, arguments: argparse.Namespace) -> None:
     data, folder = SETS[name], arguments.work / name
     habits = Habits(tolerance=data.tolerance, look_s=arguments.pace[0], click_s=arguments.pace[1])
-    settings = Settings(
-        habits=habits,
-        train=arguments.train,
-        wait_for_training=arguments.wait_for_training,
-        experiment=_experiment(arguments),
-    )
+    settings = Settings(habits=habits, train=arguments.train, wait_for_training=arguments.wait_for_training)
     if variant in REPLAYED:  # at no pace: nothing trains meanwhile
         still = Habits(tolerance=data.tolerance)
         settings = settings.model_copy(
@@ -74,13 +69,6 @@ def _simulate(name: str, variant: str, arguments: argparse.Namespace) -> None:
     dataset = dataset.split(data.split) if data.split else dataset
     events = simulate(as_variant(settings, variant), dataset, folder / variant, arguments.images or data.images)
     write_report(events, folder / variant)
-
-
-def _experiment(arguments: argparse.Namespace) -> dict[str, Any]:
-    from landmarklabel.cli_options import change
-    from landmarklabel.engine.config import load_experiment
-
-    return load_experiment("fpn_light", dict(map(change, arguments.set))).model_dump(mode="json")
 
 
 def _figures(folder: Path) -> dict[str, Any]:
@@ -106,8 +94,7 @@ def _command(name: str, arguments: argparse.Namespace) -> str:
     parts = [f"python benchmarks/cost.py run --data DIR --work WORK --sets {name} --train {arguments.train}"]
     parts += [f"--images {arguments.images}"] if arguments.images else []
     parts += ["--wait-for-training"] if arguments.wait_for_training else []
-    parts += [f"--pace {arguments.pace[0]:g} {arguments.pace[1]:g}", *(f"--set {text}" for text in arguments.set)]
-    return " ".join(parts)
+    return " ".join([*parts, f"--pace {arguments.pace[0]:g} {arguments.pace[1]:g}"])
 
 
 def table(arguments: argparse.Namespace) -> None:
@@ -138,7 +125,6 @@ def main() -> None:
     first.add_argument("--images", type=int, help="how many of each; default: 100")
     first.add_argument("--train", default="auto", help="as of landmarklabel simulate")
     first.add_argument("--wait-for-training", action="store_true", help="the reader rests while a training runs")
-    first.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change what a training runs")
     first.add_argument("--pace", nargs=2, type=float, default=(0.3, 2.0), help="seconds of a look and of a click")
     first.set_defaults(run=run)
     shown = stages.add_parser("table", help="print the results as Markdown, and draw them into WORK")

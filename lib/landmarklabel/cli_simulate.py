@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +36,7 @@ def simulate(
         str, typer.Option("--train", help="auto: as the server decides; at:10,20: at so many labels; off.")
     ] = "auto",
     wait_for_training: Annotated[bool, typer.Option(help="Rest while a training runs.")] = False,
-    experiment: Annotated[str, typer.Option(help="What a training runs.")] = "fpn_light",
+    experiment: Annotated[str, typer.Option(help="What a training runs; by default what a server does.")] = "",
     changes: Changes = None,
     pace: Annotated[
         tuple[float, float], typer.Option(help="Seconds that the reader takes for a look and for a click.")
@@ -55,7 +56,6 @@ def simulate(
 
     Example: landmarklabel simulate --data aasce:data/aasce --images 60 --tolerance 20 --out runs/cost
     """
-    from .engine.config import load_experiment
     from .io.dataset import read_dataset
     from .simulation.report import write_report
     from .simulation.run import simulate as run
@@ -71,7 +71,7 @@ def simulate(
             "look_s": pace[0], "click_s": pace[1],
         },
         "strategy": strategy, "prediction": prediction, "train": train_at, "wait_for_training": wait_for_training,
-        "experiment": load_experiment(experiment, dict(map(change, changes or ()))).model_dump(mode="json"),
+        "experiment": _experiment(experiment, changes or []),
         "server": serve_option or [], "seed": seed,
     }  # fmt: skip
     if replay is not None:
@@ -79,3 +79,16 @@ def simulate(
     settings = as_variant(validate(content, Settings, ConfigError, "simulate"), variant)
     events = run(settings, dataset, out, images, protocol, bar("labelling", images or len(dataset.trustworthy())))
     typer.echo(write_report(events, out))
+
+
+def _experiment(name: str, changes: Sequence[str]) -> dict[str, Any]:
+    """A configuration as a run of it has it; empty for what a server trains by itself.
+
+    Raises:
+        ConfigError: there is no such experiment, or changes of none.
+    """
+    from .engine.config import load_experiment
+
+    if changes and not name:
+        raise ConfigError("--set changes an experiment: say which, as in --experiment fpn_light")
+    return load_experiment(name, dict(map(change, changes))).model_dump(mode="json") if name else {}
