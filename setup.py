@@ -28,7 +28,7 @@ LEARNING = [
     "tensorboard>=2.16",
     "matplotlib>=3.8",
     "filelock>=3.13",
-    "psutil>=5.9",
+    "psutil>=6",
     "SQLAlchemy>=2.0.30,<2.1",  # the index of the label store; 2.1 is not tried yet
 ]
 

@@ -61,7 +61,7 @@ class PolicyOptions:
 
     on: bool = False
     first: int = 6
-    growth: float = 1.5
+    growth: float = 1.25
     steps: int = 300
     seconds: float = 900.0
 

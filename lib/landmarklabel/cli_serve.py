@@ -37,7 +37,7 @@ def serve(
     auto_train_first: Annotated[int, typer.Option(min=2, help="Final labels for the first such training.")] = 6,
     auto_train_growth: Annotated[
         float, typer.Option(min=1, help="By what factor labels grow from one such training to the next.")
-    ] = 1.5,
+    ] = 1.25,
     auto_train_steps: Annotated[
         int, typer.Option(min=2, help="Steps of such a training, and ten more for each label.")
     ] = 300,

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from ..errors import RemoteError
 from .client import Client
 from .settings import Settings
@@ -47,7 +49,7 @@ def serving(folder: Path, studies: Path, protocol: str, models: Path, options: S
         )  # fmt: skip
     try:
         client = Client(f"http://127.0.0.1:{port}")
-        _wait_until_it_answers(client, process, folder / LOG)
+        _wait_until_it_answers(client, process, port, folder / LOG)
         yield client
     finally:
         _end(process)
@@ -65,13 +67,24 @@ def policies(settings: Settings) -> list[str]:
     return [part for name, parts in wanted.items() if name in known for part in parts]
 
 
-def _wait_until_it_answers(client: Client, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_it_answers(client: Client, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     end = time.monotonic() + _START_S
-    while not client.alive():
+    while not (listens(process.pid, port) and client.alive()):
         if process.poll() is not None or time.monotonic() > end:
             said = log.read_text(errors="replace").strip().splitlines()[-1:]
             raise RemoteError(f"the server did not start: {' '.join(said) or 'it said nothing'} (see {log})")
         time.sleep(0.2)
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether a process, or one that it has started, is what listens at a port: another may have been faster."""
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                if any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in each.net_connections("tcp")):
+                    return True
+    return False
 
 
 def _end_with_parent() -> None:
