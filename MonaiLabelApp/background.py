@@ -14,7 +14,7 @@ import torch
 
 logger = logging.getLogger(__name__)
 
-#: By how much lower its priority is, as of Unix: that of training is between it and that of threads that answer.
+#: By how much lower its priority is, as of Unix: it goes before training, and behind threads that answer.
 NICENESS = 10
 
 # After a click the next one is likely: this long nothing begins. After so long of clicks only, one piece is done, so

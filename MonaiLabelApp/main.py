@@ -8,7 +8,7 @@ Settings, as MONAI Label's ``--conf NAME VALUE``:
   ``fpn_shared`` where landmarks recur as the corners of vertebrae do, else ``fpn_light``.
 - ``interactive_experiment``: what the train task ``interactive`` runs by default; ``interactive_light``.
 - ``segmentation_experiment``: what the train task ``denseseg`` runs by default; ``denseseg_light``.
-- ``training_threads``: how many threads a training takes; half the cores by default.
+- ``training_threads``: how many threads a training takes; all cores by default, of low priority.
 - when the server trains by itself: see :class:`policy.PolicyOptions`; never by default.
 - ``trust``: how probable it is to be that a landmark that is called trusted is within the tolerance; 0.95.
 - ``precision``: in how many bits networks answer, ``auto``, ``fp32``, ``fp16`` or ``bf16``; by default ``fp32``.
@@ -372,4 +372,4 @@ def _threads(conf: dict[str, str]) -> int:
         ConfigError: it is no number, or more than there are cores.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return whole(conf, "training_threads", max(1, cores // 2), least=1, most=cores)
+    return whole(conf, "training_threads", cores, least=1, most=cores)

@@ -46,7 +46,7 @@ def serve(
         float, typer.Option(help="How surely a landmark is right that is called trusted: between 0 and 1.")
     ] = 0.95,
     training_threads: Annotated[
-        int | None, typer.Option(min=1, help="How many cores a training takes; default: half of them.")
+        int | None, typer.Option(min=1, help="How many cores a training takes; default: all, at the lowest priority.")
     ] = None,
     precision: PrecisionOption = "fp32",
     dicomweb: Annotated[

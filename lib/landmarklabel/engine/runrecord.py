@@ -114,12 +114,13 @@ def _oom_kills() -> int | None:
     return sum(counts) if counts else None
 
 
-def give_way(threads: int, niceness: int = 5) -> None:
+def give_way(threads: int, niceness: int = 15) -> None:
     """From now on this process computes in so many threads, and yields to others.
 
     Args:
         threads: for PyTorch, and for reading images; at least 1.
-        niceness: as of Unix: how much lower its priority is.
+        niceness: as of Unix: how much lower its priority is; by default lower than that of a server's other work in the
+            background.
     """
     torch.set_num_threads(threads)
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # of processes that it starts
