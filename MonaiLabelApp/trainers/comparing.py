@@ -40,7 +40,8 @@ class Comparison:
         new: its error.
         old: the error of what answers now; None if nothing does.
         details: further figures for ``train_stats``.
-        allowance: the part by which the new one may look worse, as it has learned from more and so few images may err.
+        allowance: the part by which the new one may look worse, as it has learned from more and so few images may err;
+            below 0, by which it has to look better.
     """
 
     new: float
@@ -108,7 +109,8 @@ def _answers_now(
         now = by_posterior(predictor, shape, predictor.config.posterior)
         allowance = _allowance(result, model.path) if model is published[0] else 0.0  # another task's is another matter
         return f"the model of '{model.task}'", now, allowance
-    return "the shape of labels alone", by_shape(shape), 0.0
+    # The first network: the shape alone does no harm, and one image may find a bad network better.
+    return "the shape of labels alone", by_shape(shape), -CHANCE / math.sqrt(len(result.validation))
 
 
 def _allowance(result: TrainingResult, published: Path) -> float:

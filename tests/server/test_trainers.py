@@ -30,6 +30,7 @@ sys.path.insert(0, str(resource("MonaiLabelApp")))
 
 from models import PublishedModel
 from trainers.base import Comparison, NetworkTrainTask, Workplace, _as_trained, _of_steps
+from trainers.comparing import by_clicks
 from trainers.denseseg import DenseSegTrainTask
 from trainers.farnet import FarnetTrainTask, usual_experiment
 from trainers.interactive import InteractiveTrainTask
@@ -234,6 +235,10 @@ def test_few_images_do_not_speak_against_a_model_of_more_labels(tmp_path: Path, 
     for labels in (6, 5):
         assert compared(6, labels, 4).allowance == 0
         assert not compared(6, labels, 4).better
+    shape = learn_shape(data.cases)
+    assert shape is not None
+    first = by_clicks(TrainingResult(paths[1], 1, {}, validation[:4], 1), shape, (), triangle)
+    assert first.allowance == pytest.approx(-0.125)  # the shape alone does no harm
 
 
 def test_only_what_is_better_is_published() -> None:
