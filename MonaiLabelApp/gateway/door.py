@@ -104,13 +104,17 @@ class _Bounded:
         return message
 
     async def whole(self) -> bytes:
-        """The body."""
+        """The body.
+
+        Raises:
+            HTTPException: 400, the client has gone in the middle of it: half of a request is none.
+        """
         parts = []
         while self._more:
             message = await self()
-            parts.append(message.get("body", b""))
             if message["type"] == "http.disconnect":
-                break
+                raise HTTPException(400, "the request broke off, and nothing was done", {"Connection": "close"})
+            parts.append(message.get("body", b""))
         return b"".join(parts)
 
 

@@ -6,6 +6,7 @@ python route_list.py APP_FOLDER STUDIES PROTOCOL
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -20,7 +21,8 @@ def main(app: str, studies: str, protocol: str) -> None:
     app_instance()
     from gateway.stock import methods_and_paths
 
-    print(json.dumps(sorted(methods_and_paths(monailabel.app.app.router.routes))))
+    print(json.dumps(sorted(methods_and_paths(monailabel.app.app.router.routes))), flush=True)
+    os._exit(0)  # of a server that is not run, nobody ends the threads: one that computes when Python ends aborts it
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 import uuid
 from collections.abc import Iterator
@@ -91,6 +92,19 @@ def test_the_surest_is_not_the_first_to_be_asked_for(annotated: Server) -> None:
     assert errors == sorted(errors, reverse=True)
     assert len(set(errors)) > 1
     give_all_back(annotated)
+
+
+@pytest.mark.parametrize("part", [b"", b'{"client_id":'])
+def test_a_request_that_broke_off_takes_no_image(annotated: Server, part: bytes) -> None:
+    """Whoever was cut off in the middle of asking has asked nothing: else nobody would have that image for a while."""
+    head = f"POST /activelearning/first HTTP/1.1\r\nHost: 127.0.0.1:{annotated.port}\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: 40\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", annotated.port), timeout=20) as connection:
+        connection.sendall(head.encode() + part)
+        time.sleep(0.3)
+    for _ in range(5):
+        time.sleep(0.2)
+        assert annotated.get("/activelearning/leases") == []
 
 
 def test_a_draft_keeps_an_image_and_a_final_label_gives_it_up(annotated: Server) -> None:
