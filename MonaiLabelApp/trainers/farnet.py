@@ -23,7 +23,7 @@ def usual_experiment(model: PublishedModel) -> str:
     if model.problem() is not None:
         return usual
     network = read_header(model.path).config.network
-    known = (usual, "fpn_light", "farnet_light")
+    known = (usual, _OTHERS, "farnet_light")
     return next((name for name in known if is_same_network(load_experiment(name).network, network)), usual)
 
 
