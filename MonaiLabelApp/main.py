@@ -68,6 +68,7 @@ from routing import add_routes, start_background
 from runs import run_routes
 from session_folder import SessionFolder
 from shapes import StudyShape
+from templates import StudyTemplates
 from trainers.base import Workplace
 from trainers.denseseg import DenseSegTrainTask
 from trainers.farnet import FarnetTrainTask, usual_experiment
@@ -126,7 +127,7 @@ class LandmarkApp(MONAILabelApp):
         )
 
     def _work_in_the_background(self) -> None:
-        background = Background(self._clicks, [self._batch, self._knowledge])
+        background = Background(self._clicks, [self._templates, self._batch, self._knowledge])
         # To begin a training costs nothing that clicks would wait for.
         self._deciding = Background(Clicks(), [self._policy], lowered=False)
         add_routes(
@@ -172,6 +173,7 @@ class LandmarkApp(MONAILabelApp):
     def init_infers(self) -> dict[str, InferTask]:
         store = self.datastore()
         self._clicks, self._study = Clicks(), StudyShape(store)
+        self._templates = StudyTemplates(store, self._study)
         self._init_next_images(store)
         tasks = self._tasks(ImageMemory())
         self._refine, self._segmentation = tasks["refine"], tasks["segmentation"]
@@ -188,7 +190,7 @@ class LandmarkApp(MONAILabelApp):
         models = (refining, landmarks, segmenting)
         return {
             "landmarks": LandmarksTask(landmarks, memory, *judging),
-            "refine": RefineTask(self.protocol, models, memory, self._study, *judging),
+            "refine": RefineTask(self.protocol, models, memory, self._study, self._templates, *judging),
             "segmentation": SegmentationTask(self.protocol, (segmenting, landmarks), memory, places, *judging),
         }
 

@@ -12,10 +12,12 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask
 
 from answers import answer, describe
 from infers.corrections import Corrections, read_corrections, session_of
+from landmarklabel.engine.interaction import takes_templates
 from landmarklabel.interaction.evidence import MapEvidence
 from landmarklabel.interaction.hypotheses import renamings
 from landmarklabel.interaction.posterior import Posterior, PosteriorConfig
 from landmarklabel.interaction.refinement import Refinement, refine
+from landmarklabel.interaction.refiners import Measured, Refiner
 from landmarklabel.interaction.shape_prior import ShapePrior
 from landmarklabel.measurements.uncertainty import readers_noise
 from landmarklabel.protocol import Protocol
@@ -24,6 +26,7 @@ from memory import ImageMemory, SeenImage
 from models import PublishedModel
 from sessions import SessionImages
 from shapes import StudyShape
+from templates import StudyTemplates
 from trust import Trust
 
 
@@ -31,14 +34,16 @@ class RefineTask(InferTask):
     """Corrections in, all landmarks out.
 
     The interactive model sees the corrections, by a pass for each change of them; where there is none, the maps of the
-    model of ``landmarks``, or else of ``segmentation``, are read again in their light; where there is no model at all,
-    the shape of labels answers alone; and without a label either, nothing moves, and all is to be placed.
+    model of ``landmarks``, or else of ``segmentation``, are read again in their light, together with how landmarks look
+    in the study's own labels; where there is no model at all, the labels answer alone, by shape and look; and without a
+    label either, nothing moves, and all is to be placed.
 
     Args:
         protocol: of the landmarks.
         models: the interactive one, then those whose maps stand in for it, the first first.
         memory: of what they have seen.
         study: the shape of the study's own labels.
+        templates: how landmarks look in these.
         measuring: of what is answered.
         trust: in what is answered.
     """
@@ -49,6 +54,7 @@ class RefineTask(InferTask):
         models: Sequence[PublishedModel],
         memory: ImageMemory,
         study: StudyShape,
+        templates: StudyTemplates,
         measuring: Measuring,
         trust: Trust,
     ) -> None:
@@ -59,7 +65,7 @@ class RefineTask(InferTask):
             description=f"Landmarks that follow corrections: {protocol.title}",
         )
         self._protocol, self._models, self._memory, self._study = protocol, models, memory, study
-        self._sessions, self._renamings = SessionImages(), renamings(protocol)
+        self._templates, self._sessions, self._renamings = templates, SessionImages(), renamings(protocol)
         self._measuring, self._trust = measuring, trust
 
     def is_valid(self) -> bool:
@@ -98,7 +104,9 @@ class RefineTask(InferTask):
         evidence = seen.given(asked.clicks(self._protocol), asked.session, asked.previous)
         self._memory.forget_the_oldest()
         middle = time.perf_counter()
-        refined = self._refined(asked, seen, shape, evidence)
+        joined = takes_templates(None if seen.header is None else seen.header.config.network)
+        looks = self._templates.evidence(Path(request["image"]), evidence) if joined else None
+        refined = self._refined(asked, seen, shape, evidence, looks)
         if session is not None:  # only now: what was refused binds no session
             self._sessions.note(session, seen.content, name)
         decoded = time.perf_counter()
@@ -112,7 +120,9 @@ class RefineTask(InferTask):
             "decode": seen.timings["decode"] + decoded - middle,
             "measure": time.perf_counter() - decoded,
         }
-        return answer(refined.landmarks, seen, _source(seen, shape), order, measured, timings, trusted, asked.given)
+        return answer(
+            refined.landmarks, seen, self._source(seen, shape, looks), order, measured, timings, trusted, asked.given
+        )
 
     def _model(self) -> PublishedModel | None:
         """The first whose file is there. A damaged one refuses to answer; no other answers in its place."""
@@ -124,13 +134,22 @@ class RefineTask(InferTask):
         return max(shapes, key=lambda shape: shape.labels, default=ShapePrior.of_nothing(len(self._protocol)))
 
     def _refined(
-        self, asked: Corrections, seen: SeenImage, shape: ShapePrior, evidence: MapEvidence | None
+        self,
+        asked: Corrections,
+        seen: SeenImage,
+        shape: ShapePrior,
+        evidence: MapEvidence | None,
+        looks: MapEvidence | None,
     ) -> Refinement:
         config = seen.header.config.posterior if seen.header else PosteriorConfig()
         radius = self._protocol.radii[0] / float(np.mean(seen.spacing))
         noise = readers_noise(self._protocol, seen.spacing)
+        prior = shape.in_pixels(seen.geometry.size)
+        refiner: Refiner = Posterior(prior, evidence, config, self._renamings)
+        if looks is not None:
+            refiner = Measured(Posterior(prior, looks, config), refiner)
         return refine(
-            Posterior(shape.in_pixels(seen.geometry.size), evidence, config, self._renamings),
+            refiner,
             self._protocol,
             asked.placed,
             asked.missing,
@@ -139,8 +158,8 @@ class RefineTask(InferTask):
             unknown=None if evidence is not None else ~shape.known,
         )
 
-
-def _source(seen: SeenImage, shape: ShapePrior) -> dict[str, Any]:
-    """What the answer comes from; without a network it says so."""
-    model = {"name": "shape prior, no network"} if seen.header is None else describe(seen.header)
-    return {**model, "shape_of_labels": shape.labels}
+    def _source(self, seen: SeenImage, shape: ShapePrior, looks: MapEvidence | None) -> dict[str, Any]:
+        """What the answer comes from; without a network it says so."""
+        model = {"name": "shape prior, no network"} if seen.header is None else describe(seen.header)
+        known = {} if looks is None else {"look_of_labels": self._templates.labels()}
+        return {**model, "shape_of_labels": shape.labels, **known}

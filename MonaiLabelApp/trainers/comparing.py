@@ -10,12 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from landmarklabel.engine.evaluation import evaluate
 from landmarklabel.engine.interaction import Refiners, by_posterior, by_shape, evaluate_clicks
 from landmarklabel.engine.trainer import TrainingResult
 from landmarklabel.errors import ModelError
+from landmarklabel.interaction.gradients import Gradients
 from landmarklabel.interaction.shape_prior import ShapePrior
-from landmarklabel.io.dataset import Case
+from landmarklabel.interaction.templates import FEWEST_LABELS, MOST_LABELS, LabelledLook, Templates
+from landmarklabel.io.dataset import Case, LandmarkDataset
 from landmarklabel.modelfile import read_header
 from landmarklabel.predictor import Predictor
 from landmarklabel.protocol import Protocol
@@ -68,22 +72,23 @@ def by_radial_error(result: TrainingResult, published: PublishedModel, protocol:
 
 
 def by_clicks(
-    result: TrainingResult, shape: ShapePrior, published: Sequence[PublishedModel], protocol: Protocol
+    result: TrainingResult, shape: ShapePrior, published: Sequence[PublishedModel], dataset: LandmarkDataset
 ) -> Comparison:
     """Mean radial errors over images and 0 to 5 clicks, each on the worst landmark of an image.
 
-    Each network's maps are read on the same shape of labels; without a published one, that shape alone is what answers
-    now. So no network comes into use that moves landmarks worse than what needs none.
+    Each network's maps are read on the same shape of labels, with templates of the same labels where these add; without
+    a published one, shape and templates are what answers now. So no network comes into use that moves landmarks worse
+    than what needs none.
 
     Args:
         result: of the training of a model.
         shape: of its labels.
         published: what may answer now; the first that can be used does.
-        protocol: of the landmarks.
+        dataset: that it learned from.
     """
-    new = Predictor.load(result.model)
-    name, now, allowance = _answers_now(result, shape, published, protocol)
-    mine = _errors_by_clicks(by_posterior(new, shape, new.config.posterior), result.validation)
+    new, templates = Predictor.load(result.model), _templates(result, dataset)
+    name, now, allowance = _answers_now(result, shape, templates, published, dataset.protocol)
+    mine = _errors_by_clicks(by_posterior(new, shape, new.config.posterior, templates), result.validation)
     others = _errors_by_clicks(now, result.validation)
     details = {"validation_by_clicks": _rounded(mine), "published_by_clicks": _rounded(others)}
     return Comparison(statistics.mean(mine), statistics.mean(others), {**details, "compared_with": name}, allowance)
@@ -96,8 +101,22 @@ def with_mean_shape(result: TrainingResult, shape: ShapePrior) -> Comparison:
     return Comparison(new, mean, {"compared_with": "the mean shape of labels"})
 
 
+def _templates(result: TrainingResult, dataset: LandmarkDataset) -> Templates | None:
+    """Of the labels that a model did not validate by; None if these are too few."""
+    patients = {case.patient for case in result.validation}
+    cases = [case for case in dataset.trustworthy() if case.has_landmarks and case.patient not in patients]
+    if len(cases) < FEWEST_LABELS:
+        return None
+    chosen = [(case.radiograph(), np.asarray(case.points, dtype=np.float64)) for case in cases[:MOST_LABELS]]
+    return Templates.fit([LabelledLook.of(Gradients.of(radiograph), points) for radiograph, points in chosen])
+
+
 def _answers_now(
-    result: TrainingResult, shape: ShapePrior, published: Sequence[PublishedModel], protocol: Protocol
+    result: TrainingResult,
+    shape: ShapePrior,
+    templates: Templates | None,
+    published: Sequence[PublishedModel],
+    protocol: Protocol,
 ) -> tuple[str, Refiners, float]:
     """What moves landmarks now, in words and as such; and by how much the new model may look worse than that."""
     for model in published:
@@ -106,11 +125,11 @@ def _answers_now(
         except ModelError as problem:
             logger.info("nothing to compare with: %s", problem)
             continue
-        now = by_posterior(predictor, shape, predictor.config.posterior)
+        now = by_posterior(predictor, shape, predictor.config.posterior, templates)
         allowance = _allowance(result, model.path) if model is published[0] else 0.0  # another task's is another matter
         return f"the model of '{model.task}'", now, allowance
-    # The first network: the shape alone does no harm, and one image may find a bad network better.
-    return "the shape of labels alone", by_shape(shape), -CHANCE / math.sqrt(len(result.validation))
+    # The first network: labels alone do no harm, and one image may find a bad network better.
+    return "the labels alone", by_shape(shape, templates), -CHANCE / math.sqrt(len(result.validation))
 
 
 def _allowance(result: TrainingResult, published: Path) -> float:

@@ -77,3 +77,28 @@ def test_values_below_zero_say_nothing() -> None:
     assert total[0] == 0
     np.testing.assert_allclose(at, mean)
     np.testing.assert_allclose(spread, covariance)
+
+
+@pytest.mark.parametrize("sharpness", [1.0, 30.0])
+def test_on_another_grid_it_is_what_lies_between_its_pixels(sharpness: float) -> None:
+    """Against the maps themselves, their log read by linear interpolation in each direction; also of huge ones."""
+    maps = torch.stack([bumps((20, 15, 0.9)), bumps((5, 28, 0.4))])
+    evidence = MapEvidence.from_maps(maps, SCALE, OFFSET, sharpness, 1e-3, most=32 * 40)
+    first, step, size = np.array([10.3, 21.0]), np.array([2.5, 3.0]), (25, 40)
+    found = evidence.on_grid(first, step, size)
+    column = (first[0] + np.arange(size[1]) * step[0] - OFFSET[0]) / SCALE[0]
+    row = (first[1] + np.arange(size[0]) * step[1] - OFFSET[1]) / SCALE[1]
+    for said, whole in zip(found, maps, strict=True):
+        logs = np.log1p((whole.numpy() / 1e-3) ** sharpness)
+        across = np.stack([np.interp(column, np.arange(40), line) for line in logs])
+        expected = np.stack([np.interp(row, np.arange(32), line) for line in across.T], axis=1)
+        np.testing.assert_allclose(said.numpy(), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_on_another_grid_nothing_is_said_beyond_the_pixels_that_stand_out() -> None:
+    evidence = MapEvidence.from_maps(bumps((20, 15, 0.9))[None], SCALE, OFFSET, 1.0, 0.01, most=9)
+    found = evidence.on_grid(np.array([-40.0, -40.0]), np.array([4.0, 4.0]), (80, 80))
+    rows, columns = found[0].nonzero().T
+    places = np.stack([columns * 4 - 40, rows * 4 - 40], axis=-1)
+    assert len(places) > 4
+    assert np.abs(places - (np.array([20, 15]) * SCALE + OFFSET)).max() <= 8

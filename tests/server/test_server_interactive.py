@@ -53,7 +53,7 @@ def test_what_moves_them_better_answers_from_then_on(clicked: Server) -> None:
     before = clicked.refine("image_025")
     assert before["model"]["name"] == "shape prior, no network"
     stats = clicked.train("interactive")
-    assert (stats["state"], stats["published"], stats["compared_with"]) == ("done", True, "the shape of labels alone")
+    assert (stats["state"], stats["published"], stats["compared_with"]) == ("done", True, "the labels alone")
     assert stats["validation_mre"] < stats["published_mre"]
     assert stats["validation_by_clicks"][-1] < stats["validation_by_clicks"][0]
     answer = clicked.refine("image_025", corrections={"top": TOP})

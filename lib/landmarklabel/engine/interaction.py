@@ -11,13 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..interaction.gradients import Gradients
 from ..interaction.hypotheses import renamings
 from ..interaction.posterior import Posterior, PosteriorConfig
 from ..interaction.refiners import ClickedNetwork, ClickedPosterior, Refiner, Unmoved
 from ..interaction.shape_prior import ShapePrior
 from ..interaction.simulation import ORDERS, Reader, Revision, simulate
+from ..interaction.templates import Templates
 from ..io.dataset import Case
 from ..metrics import manual_revision, radial_errors
+from ..networks import NetworkConfig
+from ..networks.interactive import InteractiveConfig
 from ..predictor import Predictor
 from ..radiograph import Radiograph
 
@@ -27,13 +31,31 @@ Array = NDArray[np.float64]
 Refiners = Callable[[Radiograph], Refiner]
 
 
-def by_shape(shape: ShapePrior) -> Refiners:
-    """How landmarks lie in labels, alone; no network."""
-    return lambda radiograph: Posterior(shape.in_pixels(radiograph.size))
+def takes_templates(network: NetworkConfig | None) -> bool:
+    """Whether templates of labels add to what a network's maps say, if there is one.
+
+    What takes clicks is asked alone, as it was trained to be; and maps that several landmarks share see what recurs far
+    better than any template.
+    """
+    return network is None or not (isinstance(network, InteractiveConfig) or getattr(network, "shared", False))
 
 
-def by_posterior(predictor: Predictor, shape: ShapePrior, config: PosteriorConfig) -> Refiners:
-    """A network's maps and the shape of labels together; an interactive network sees the clicks, too."""
+def by_shape(shape: ShapePrior, templates: Templates | None = None) -> Refiners:
+    """How landmarks lie in labels, and how they look there; no network."""
+
+    def look(radiograph: Radiograph) -> Refiner:
+        evidence = templates.evidence(Gradients.of(radiograph)) if templates else None
+        return Posterior(shape.in_pixels(radiograph.size), evidence)
+
+    return look
+
+
+def by_posterior(
+    predictor: Predictor, shape: ShapePrior, config: PosteriorConfig, templates: Templates | None = None
+) -> Refiners:
+    """A network's maps and the shape of labels together, with templates where they add; an interactive network sees
+    the clicks, too.
+    """  # fmt: skip
     names = renamings(predictor.protocol)
 
     def look(radiograph: Radiograph) -> Refiner:
@@ -41,7 +63,10 @@ def by_posterior(predictor: Predictor, shape: ShapePrior, config: PosteriorConfi
         prior = shape.in_pixels(radiograph.size)
         if predictor.network.interactive:
             return ClickedPosterior(predictor, prior, config, names)
-        return Posterior(prior, predictor.evidence(config), config, names)
+        evidence = predictor.evidence(config)
+        if templates is not None and takes_templates(predictor.config.network):
+            evidence = templates.evidence(Gradients.of(radiograph), evidence, evidence.places.shape[1])
+        return Posterior(prior, evidence, config, names)
 
     return look
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from numpy.typing import ArrayLike
 
 
@@ -51,6 +53,34 @@ class MapEvidence:
     def faded(self, factor: float) -> MapEvidence:
         """The same pixels, so much less likely."""
         return MapEvidence(self.places, self.weights * factor, self.pixel)
+
+    def on_grid(self, first: ArrayLike, step: ArrayLike, size: Sequence[int]) -> torch.Tensor:
+        """The log of 1 + weight at other places: linear between pixels, and 0 where no pixel stands out.
+
+        In the log, as weights of maps that are read sharply reach beyond 32-bit floats.
+
+        Args:
+            first, step: (2,): column and row (i, j) lie at ``first + (i, j) * step`` in the image.
+            size: (rows, columns).
+
+        Returns:
+            (K, rows, columns), 32-bit floats on the CPU.
+        """
+        places, logs, pixel = self.places.cpu(), self.weights.log1p().cpu().float(), self.pixel.cpu()
+        corner = places.flatten(0, 1).amin(dim=0)
+        at = ((places - corner) / pixel).round().long()
+        width, height = (int(most) + 1 for most in at.flatten(0, 1).amax(dim=0))
+        whole = torch.zeros(len(at), height * width)
+        whole.scatter_(1, at[..., 1] * width + at[..., 0], logs)
+        # As parts of the maps' extent, from -1 at its left or upper edge to 1 at the other.
+        starts = (torch.as_tensor(first, dtype=torch.float64) - corner) / pixel + 0.5
+        steps = torch.as_tensor(step, dtype=torch.float64) / pixel
+        columns, rows = (
+            ((start + torch.arange(count) * gap) / side * 2 - 1).float()
+            for start, gap, count, side in zip(starts, steps, (size[1], size[0]), (width, height), strict=True)
+        )
+        grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
+        return F.grid_sample(whole.view(1, len(at), height, width), grid[None], align_corners=False)[0]
 
     @property
     def bytes(self) -> int:

@@ -13,7 +13,7 @@ from ..errors import LabelError, listed
 from ..landmarks import LandmarkSet, Status
 from ..protocol import Protocol
 from .belief import Belief
-from .posterior import Posterior
+from .refiners import Refiner
 
 Array = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ class Refinement:
 
 
 def refine(
-    posterior: Posterior,
+    refiner: Refiner,
     protocol: Protocol,
     placed: Mapping[str, Array],
     missing: Collection[str] = (),
@@ -47,7 +47,7 @@ def refine(
     """Move what was not placed to where it most likely is.
 
     Args:
-        posterior: over all landmarks of the protocol, in pixels of the image.
+        refiner: what is known of all landmarks of the protocol, in pixels of the image.
         placed: label to (x, y), in pixels of the image, as a person has placed it.
         missing: labels that a person says are not in this image.
         tolerance: error, in pixels of the image, up to which a landmark counts as right; of it, confidence is the
@@ -65,7 +65,7 @@ def refine(
     indices = np.array([protocol.index(label) for label in placed], dtype=np.intp)
     absent = np.array([protocol.index(label) for label in missing], dtype=np.intp)
     points = np.array([placed[label] for label in placed], dtype=np.float64).reshape(-1, 2)
-    known = posterior.given(indices, points, noise, absent)
+    known = refiner.given(indices, points, noise, absent)
     mean = known.mean.copy()
     mean[indices], mean[absent] = points, np.nan
     undefined = np.setdiff1d(np.flatnonzero(unknown), [*indices, *absent]) if unknown is not None else absent[:0]

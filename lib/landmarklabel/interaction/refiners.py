@@ -91,6 +91,27 @@ class ClickedPosterior:
         return Posterior(self.prior, evidence, self.config, self.renamings).given(indices, points, noise, absent)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Where landmarks are by all that is known, and how sure that is by what somebody has measured.
+
+    Templates of a study's own labels move landmarks closer to the truth, and nobody measures how sure they may be:
+    what is stated of errors is what it would be without them, which on average is more than is left.
+
+    Attributes:
+        where: says where landmarks are.
+        sure: says how sure that is, and what is worth asking next.
+    """
+
+    where: Refiner
+    sure: Refiner
+
+    def given(self, indices: Indices, points: Array, noise: float = 0.0, absent: Indices | None = None) -> Belief:
+        where, sure = (each.given(indices, points, noise, absent) for each in (self.where, self.sure))
+        joint = LowRankGaussian(where.joint.mean.to(sure.joint.mean), sure.joint.factor, sure.joint.own)
+        return Belief(where.mean, sure.covariances, joint)
+
+
 def _clicks(count: int, indices: Indices, points: Array) -> Array | None:
     """(count, 2), NaN where nothing was placed; None where nothing was at all."""
     if not indices.size:

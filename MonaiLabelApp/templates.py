@@ -1,0 +1,149 @@
+"""How landmarks look in a study's own final labels: learned again, within a tenth of a second, when one is saved."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+from datastore import LandmarkDatastore
+from landmarklabel.errors import LandmarkLabelError
+from landmarklabel.interaction.evidence import MapEvidence
+from landmarklabel.interaction.gradients import Gradients
+from landmarklabel.interaction.shape_prior import ShapePrior
+from landmarklabel.interaction.templates import FEWEST_LABELS, MOST_LABELS, LabelledLook, Templates
+from landmarklabel.io import read_radiograph
+from landmarklabel.landmarks import Points
+from shapes import StudyShape
+
+# Of how many images gradients are kept, of 2 MB each: those that people are at.
+_IMAGES = 32
+
+_Stamp = tuple[str, int, int, int]
+_Label = tuple[Points, tuple[int, int]]
+
+
+class StudyTemplates:
+    """Templates of a study's final labels, and what they say of an image.
+
+    An image that somebody was shown a moment ago is learned from as soon as it is labelled; the others, as after a
+    start of the server, in the background.
+
+    Args:
+        store: of images.
+        study: its labels.
+    """
+
+    def __init__(self, store: LandmarkDatastore, study: StudyShape) -> None:
+        self._store, self._study = store, study
+        self._lock = threading.Lock()
+        self._images: OrderedDict[_Stamp, _Image] = OrderedDict()
+        self._shape: ShapePrior | None = None  # another one with every change of the labels
+        self._labels: dict[str, _Label] = {}
+        self._looks: dict[str, LabelledLook | None] = {}
+        self._templates: Templates | None = None
+
+    def labels(self) -> int:
+        """How many labels the templates were learned from; 0 without any."""
+        templates = self._up_to_date()
+        return 0 if templates is None else templates.labels
+
+    def evidence(self, path: Path, network: MapEvidence | None) -> MapEvidence | None:
+        """What templates say of an image, times what a network says of it; None if there are too few labels.
+
+        Raises:
+            ImageError: the file is not a radiograph.
+        """
+        image, templates = self._image(path), self._up_to_date()
+        if templates is None:
+            return None
+        said = image.said
+        if said is None or said.templates is not templates or said.network is not network:
+            most = {} if network is None else {"most": network.places.shape[1]}
+            image.said = said = _Said(templates, network, templates.evidence(image.gradients, network, **most))
+        return said.evidence
+
+    def step(self) -> bool:
+        """Look at one labelled image that has not been looked at; False if there is none."""
+        self._up_to_date()
+        with self._lock:
+            name = next((name for name in self._labels if name not in self._looks), None)
+            label = None if name is None else self._labels[name]
+        if name is None or label is None:
+            return False
+        look = None
+        with suppress(LandmarkLabelError, OSError):  # deleted a moment ago, or not to be read: the others count
+            look = LabelledLook.of(self._image(self._store.require_image(name)).gradients, label[0])
+        with self._lock:
+            if self._labels.get(name) is label:
+                self._looks[name] = look
+                self._learn()
+        return True
+
+    def _up_to_date(self) -> Templates | None:
+        shape = self._study.shape()  # before labels are read: one that is saved meanwhile makes another shape
+        with self._lock:
+            if shape is not self._shape:
+                self._shape = shape
+                self._take(self._study.placed())
+            return self._templates
+
+    def _take(self, placed: dict[str, _Label]) -> None:
+        """Learn from labels as they are now, as far as it is in memory how their images look."""
+        # By a number that says nothing of the image, so that of many labels any are chosen, and always the same.
+        names = sorted(placed, key=lambda name: (crc32(name.encode()), name))[:MOST_LABELS]
+        labels = {name: placed[name] for name in names}
+        self._looks = {name: look for name, look in self._looks.items() if labels.get(name) is self._labels[name]}
+        self._labels = labels
+        for name in labels:
+            if name not in self._looks and (image := self._in_memory(name)) is not None:
+                self._looks[name] = LabelledLook.of(image.gradients, labels[name][0])
+        self._learn()
+
+    def _learn(self) -> None:
+        looks = [look for name in self._labels if (look := self._looks.get(name)) is not None]
+        self._templates = Templates.fit(looks) if len(looks) >= FEWEST_LABELS else None
+
+    def _in_memory(self, name: str) -> _Image | None:
+        try:
+            return self._images.get(_stamp(self._store.require_image(name)))
+        except (LandmarkLabelError, OSError):
+            return None
+
+    def _image(self, path: Path) -> _Image:
+        stamp = _stamp(path)
+        with self._lock:
+            known = self._images.get(stamp)
+        image = known or _Image(Gradients.of(read_radiograph(path)))
+        with self._lock:
+            self._images[stamp] = image
+            self._images.move_to_end(stamp)
+            while len(self._images) > _IMAGES:
+                self._images.popitem(last=False)
+        return image
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What templates, times a network, say of an image."""
+
+    templates: Templates
+    network: MapEvidence | None
+    evidence: MapEvidence
+
+
+@dataclass
+class _Image:
+    """An image that somebody is at."""
+
+    gradients: Gradients
+    said: _Said | None = None
+
+
+def _stamp(path: Path) -> _Stamp:
+    path = path.resolve()
+    status = path.stat()
+    return str(path), status.st_mtime_ns, status.st_size, status.st_ino

@@ -1,0 +1,159 @@
+"""Templates of a study's labels follow every label that is saved or deleted."""
+
+import json
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import tiny
+from landmarklabel.interaction.templates import Templates
+from landmarklabel.protocol import Protocol
+from landmarklabel.resources import resource
+
+sys.path.insert(0, str(resource("MonaiLabelApp")))
+
+from datastore import LandmarkDatastore
+from shapes import StudyShape
+from templates import StudyTemplates
+
+
+@pytest.fixture
+def store(tmp_path: Path, triangle: Protocol) -> LandmarkDatastore:
+    return LandmarkDatastore(str(tiny.write_studies(tmp_path / "studies", triangle, 8, 3)), triangle, auto_reload=False)
+
+
+def save(store: LandmarkDatastore, folder: Path, name: str, seed: int) -> None:
+    content = json.loads(Path(store.get_label_uri("image_000", "final")).read_text())
+    for control, point in zip(content["markups"][0]["controlPoints"], tiny.triangle_image(seed)[1], strict=True):
+        control["position"] = [*point.tolist(), 0.0]
+    path = folder / f"{name}_{threading.get_ident()}.mrk.json"
+    path.write_text(json.dumps(content))
+    store.save_label(name, str(path), "final", {})
+
+
+def looked_at(store: LandmarkDatastore) -> StudyTemplates:
+    """As of a server that has been running for a while."""
+    found = StudyTemplates(store, StudyShape(store))
+    while found.step():
+        pass
+    return found
+
+
+def learned(found: StudyTemplates) -> Templates:
+    templates = found._up_to_date()
+    assert templates is not None
+    return templates
+
+
+def same(one: StudyTemplates, other: StudyTemplates) -> bool:
+    first, second = learned(one), learned(other)
+    return torch.equal(first.rows, second.rows) and torch.equal(first.offsets, second.offsets)
+
+
+def test_labels_are_looked_at_one_by_one(store: LandmarkDatastore) -> None:
+    found = StudyTemplates(store, StudyShape(store))
+    assert found.labels() == 0
+    assert found.evidence(store.require_image("image_007"), None) is None
+    counts = []
+    while found.step():
+        counts.append(found.labels())
+    assert counts == [0, 2, 3]
+    evidence = found.evidence(store.require_image("image_007"), None)
+    assert evidence is not None
+    best = evidence.places[torch.arange(3), evidence.weights.argmax(dim=1)].numpy()
+    np.testing.assert_allclose(best[1], tiny.triangle_image(7)[1][1], atol=2)  # the others look alike so near by
+
+
+def test_an_image_that_was_shown_is_learned_from_as_soon_as_it_is_labelled(
+    store: LandmarkDatastore, tmp_path: Path
+) -> None:
+    found = looked_at(store)
+    found.evidence(store.require_image("image_005"), None)
+    save(store, tmp_path, "image_005", 5)
+    assert found.labels() == 4
+    assert not found.step()
+    assert same(found, looked_at(store))
+
+
+def test_it_follows_each_change(store: LandmarkDatastore, tmp_path: Path) -> None:
+    found = looked_at(store)
+    before = learned(found)
+    save(store, tmp_path, "image_002", 60)
+    assert found.labels() == 3 and not same(found, StudyTemplatesOf(before))
+    assert same(found, looked_at(store))
+    store.remove_label("image_002", "final")
+    assert found.labels() == 2 and same(found, looked_at(store))
+    store.remove_image("image_001")
+    assert found.labels() == 0
+    save(store, tmp_path, "image_003", 3)
+    assert found.step() and found.labels() == 2 and same(found, looked_at(store))
+
+
+class StudyTemplatesOf:
+    """What was learned at some time."""
+
+    def __init__(self, templates: Templates) -> None:
+        self._templates = templates
+
+    def _up_to_date(self) -> Templates:
+        return self._templates
+
+
+def test_what_is_said_is_kept_until_something_changes(store: LandmarkDatastore, tmp_path: Path) -> None:
+    found, image = looked_at(store), store.require_image("image_006")
+    first = found.evidence(image, None)
+    assert first is not None and found.evidence(image, None) is first
+    with_network = found.evidence(image, first)
+    assert with_network is not first and found.evidence(image, first) is with_network
+    save(store, tmp_path, "image_000", 60)
+    assert found.evidence(image, first) is not with_network
+
+
+def test_an_image_that_can_not_be_read_is_left_out(store: LandmarkDatastore) -> None:
+    store.require_image("image_001").write_bytes(b"no image")
+    assert looked_at(store).labels() == 2
+
+
+def test_of_many_labels_always_the_same_count(store: LandmarkDatastore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("templates.MOST_LABELS", 2)
+    found = looked_at(store)
+    assert found.labels() == 2
+    assert same(found, looked_at(store))
+
+
+def test_two_ask_while_labels_change(store: LandmarkDatastore, tmp_path: Path) -> None:
+    found, failures, over = looked_at(store), list[BaseException](), threading.Event()
+
+    def guarded(work) -> threading.Thread:  # type: ignore[no-untyped-def]
+        def run() -> None:
+            try:
+                work()
+            except BaseException as problem:
+                failures.append(problem)
+
+        return threading.Thread(target=run)
+
+    def look() -> None:
+        while not over.is_set():
+            assert found.evidence(store.require_image("image_007"), None) is not None
+
+    def change() -> None:
+        for seed in range(10):
+            save(store, tmp_path, "image_004", seed)
+
+    threads = [guarded(look), guarded(look), guarded(found.step)]
+    writer = guarded(change)
+    for thread in [*threads, writer]:
+        thread.start()
+    writer.join()
+    over.set()
+    for thread in threads:
+        thread.join()
+    while found.step():
+        pass
+    assert failures == []
+    assert found.labels() == 4 and same(found, looked_at(store))
