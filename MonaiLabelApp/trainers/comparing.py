@@ -86,7 +86,7 @@ def by_clicks(
         published: what may answer now; the first that can be used does.
         dataset: that it learned from.
     """
-    new, templates = Predictor.load(result.model), _templates(result, dataset)
+    new, templates = Predictor.load(result.model), learned_templates(result, dataset)
     name, now, allowance = _answers_now(result, shape, templates, published, dataset.protocol)
     mine = _errors_by_clicks(by_posterior(new, shape, new.config.posterior, templates), result.validation)
     others = _errors_by_clicks(now, result.validation)
@@ -101,7 +101,7 @@ def with_mean_shape(result: TrainingResult, shape: ShapePrior) -> Comparison:
     return Comparison(new, mean, {"compared_with": "the mean shape of labels"})
 
 
-def _templates(result: TrainingResult, dataset: LandmarkDataset) -> Templates | None:
+def learned_templates(result: TrainingResult, dataset: LandmarkDataset) -> Templates | None:
     """Of the labels that a model did not validate by; None if these are too few."""
     patients = {case.patient for case in result.validation}
     cases = [case for case in dataset.trustworthy() if case.has_landmarks and case.patient not in patients]

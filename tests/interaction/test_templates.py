@@ -5,6 +5,8 @@ import pytest
 import torch
 from scipy.ndimage import affine_transform, gaussian_filter
 
+from landmarklabel.engine.config import load_experiment
+from landmarklabel.engine.interaction import by_shape, takes_templates
 from landmarklabel.interaction.evidence import MapEvidence
 from landmarklabel.interaction.gradients import LEVELS, WINDOW, Gradients
 from landmarklabel.interaction.posterior import Posterior
@@ -208,3 +210,31 @@ def test_where_is_of_all_that_is_known_and_how_sure_of_what_was_measured() -> No
     np.testing.assert_array_equal(answer.of_points(), two.of_points())
     np.testing.assert_array_equal(answer.gains(), two.gains())
     assert not np.array_equal(one.mean, two.mean)
+
+
+def test_labels_alone_answer_closer_by_shape_and_look_than_by_shape() -> None:
+    shape, learned, nothing = learned_shape(), templates(8), np.empty(0, dtype=np.intp)
+    errors = []
+    for seed in range(100, 108):
+        pixels, points = picture(seed)
+        answers = (by_shape(shape, known)(radiograph(pixels)) for known in (None, learned))
+        errors.append(
+            [np.linalg.norm(each.given(nothing, np.empty((0, 2))).mean - points, axis=1).mean() for each in answers]
+        )
+    by_shape_alone, by_both = np.mean(errors, axis=0)
+    assert by_both < by_shape_alone / 5
+
+
+@pytest.mark.parametrize(
+    ("experiment", "added"),
+    [
+        ("fpn_light", True),
+        ("farnet_light", True),
+        ("denseseg_light", True),
+        ("fpn_shared", False),
+        ("interactive_light", False),
+    ],
+)
+def test_they_add_to_maps_that_are_each_landmarks_own_and_see_no_clicks(experiment: str, added: bool) -> None:
+    assert takes_templates(load_experiment(experiment).network) is added
+    assert takes_templates(None)

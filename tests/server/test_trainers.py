@@ -30,7 +30,7 @@ sys.path.insert(0, str(resource("MonaiLabelApp")))
 
 from models import PublishedModel
 from trainers.base import Comparison, NetworkTrainTask, Workplace, _as_trained, _of_steps
-from trainers.comparing import by_clicks
+from trainers.comparing import by_clicks, learned_templates
 from trainers.denseseg import DenseSegTrainTask
 from trainers.farnet import FarnetTrainTask, usual_experiment
 from trainers.interactive import InteractiveTrainTask
@@ -237,8 +237,15 @@ def test_few_images_do_not_speak_against_a_model_of_more_labels(tmp_path: Path, 
         assert not compared(6, labels, 4).better
     shape = learn_shape(data.cases)
     assert shape is not None
-    first = by_clicks(TrainingResult(paths[1], 1, {}, validation[:4], 1), shape, (), triangle)
+    first = by_clicks(TrainingResult(paths[1], 1, {}, validation[:4], 1), shape, (), data)
     assert first.allowance == pytest.approx(-0.125)  # the shape alone does no harm
+
+
+def test_templates_are_not_learned_from_images_that_validate(tmp_path: Path, triangle: Protocol) -> None:
+    data = tiny.dataset(tmp_path / "images", triangle, 6)
+    templates = learned_templates(TrainingResult(tmp_path / "model.safetensors", 1, {}, data.cases[:2], 1), data)
+    assert templates is not None and templates.labels == 4
+    assert learned_templates(TrainingResult(tmp_path / "model.safetensors", 1, {}, data.cases[1:], 1), data) is None
 
 
 def test_only_what_is_better_is_published() -> None:

@@ -112,7 +112,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 TITLES = {
     "product": "the product",
     "by-hand": "clicks move nothing else",
-    "prior-only": "no network: the shape of labels alone",
+    "prior-only": "no network: the shape and look of labels alone",
     "network-only": "nothing without a network, and clicks move nothing else",
     "train-once": "one training, at 20 labels",
     "random-order": "landmarks in random order",
