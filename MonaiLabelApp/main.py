@@ -11,6 +11,7 @@ Settings, as MONAI Label's ``--conf NAME VALUE``:
 - ``training_threads``: how many threads a training takes; all cores by default, of low priority.
 - when the server trains by itself: see :class:`policy.PolicyOptions`; never by default.
 - ``trust``: how probable it is to be that a landmark that is called trusted is within the tolerance; 0.95.
+- ``shape_only``: whether labels say how landmarks lie, and not how they look; no.
 - ``precision``: in how many bits networks answer, ``auto``, ``fp32``, ``fp16`` or ``bf16``; by default ``fp32``.
 - those of the gateway: see :class:`gateway.GatewayOptions`.
 - ``index``: URL of a PostgreSQL that holds the label store's index, for several servers on one studies folder. The
@@ -40,7 +41,7 @@ from activelearning.routes import annotating_routes
 from activelearning.strategies import seed_of, strategies
 from background import Background, Clicks
 from batch import BatchInference, batch_routes
-from conf_values import whole
+from conf_values import whole, yes_or_no
 from datastore import LandmarkDatastore
 from dicomweb import SETTINGS as DICOMWEB_SETTINGS
 from dicomweb import DicomWebDatastore, DicomWebOptions
@@ -81,7 +82,7 @@ logger = logging.getLogger(__name__)
 
 _SETTINGS = (
     "protocol", "models", "experiment", "interactive_experiment", "segmentation_experiment", "training_threads",
-    "precision", "index", *SETTINGS, *DICOMWEB_SETTINGS, *POLICY_SETTINGS, *TRUST_SETTINGS, "server_mode",
+    "shape_only", "precision", "index", *SETTINGS, *DICOMWEB_SETTINGS, *POLICY_SETTINGS, *TRUST_SETTINGS, "server_mode",
 )  # fmt: skip
 
 
@@ -127,7 +128,9 @@ class LandmarkApp(MONAILabelApp):
         )
 
     def _work_in_the_background(self) -> None:
-        background = Background(self._clicks, [self._templates, self._batch, self._knowledge])
+        background = Background(
+            self._clicks, [*([self._templates] if self._templates else []), self._batch, self._knowledge]
+        )
         # To begin a training costs nothing that clicks would wait for.
         self._deciding = Background(Clicks(), [self._policy], lowered=False)
         add_routes(
@@ -152,7 +155,7 @@ class LandmarkApp(MONAILabelApp):
         self._dicomweb = DicomWebOptions.of(studies, conf) if is_url(studies) else None
         self.protocol = load_protocol(conf["protocol"])
         self._training_threads, self._policy_options = _threads(conf), PolicyOptions.of(conf)
-        self._trust = Trust.of(conf)
+        self._trust, self._shape_only = Trust.of(conf), yes_or_no(conf, "shape_only")
         self._models_folder = Path(conf.get("models") or Path(app_dir) / "model")
         precision = _precision(conf)
         makers = {"landmarks": "farnet", "refine": "interactive", "segmentation": "denseseg"}
@@ -173,7 +176,7 @@ class LandmarkApp(MONAILabelApp):
     def init_infers(self) -> dict[str, InferTask]:
         store = self.datastore()
         self._clicks, self._study = Clicks(), StudyShape(store)
-        self._templates = StudyTemplates(store, self._study)
+        self._templates = None if self._shape_only else StudyTemplates(store, self._study)
         self._init_next_images(store)
         tasks = self._tasks(ImageMemory())
         self._refine, self._segmentation = tasks["refine"], tasks["segmentation"]
@@ -208,7 +211,7 @@ class LandmarkApp(MONAILabelApp):
         landmarks, refining = self._published["landmarks"], self._published["refine"]
         runs = self._models_folder / self.protocol.name / "runs"
         studies = self._dicomweb.training if self._dicomweb else Path(self.studies)
-        place = Workplace(studies, self.conf["protocol"], runs, self._training_threads)
+        place = Workplace(studies, self.conf["protocol"], runs, self._training_threads, self._shape_only)
         experiment = self.conf.get("experiment") or usual_experiment(landmarks)
         interactive = self.conf.get("interactive_experiment") or "interactive_light"
         segmentation = self.conf.get("segmentation_experiment") or "denseseg_light"

@@ -43,7 +43,7 @@ class RefineTask(InferTask):
         models: the interactive one, then those whose maps stand in for it, the first first.
         memory: of what they have seen.
         study: the shape of the study's own labels.
-        templates: how landmarks look in these.
+        templates: how landmarks look in these; None where that does not count.
         measuring: of what is answered.
         trust: in what is answered.
     """
@@ -54,7 +54,7 @@ class RefineTask(InferTask):
         models: Sequence[PublishedModel],
         memory: ImageMemory,
         study: StudyShape,
-        templates: StudyTemplates,
+        templates: StudyTemplates | None,
         measuring: Measuring,
         trust: Trust,
     ) -> None:
@@ -104,8 +104,7 @@ class RefineTask(InferTask):
         evidence = seen.given(asked.clicks(self._protocol), asked.session, asked.previous)
         self._memory.forget_the_oldest()
         middle = time.perf_counter()
-        joined = takes_templates(None if seen.header is None else seen.header.config.network)
-        looks = self._templates.evidence(Path(request["image"]), evidence) if joined else None
+        looks = self._looks(Path(request["image"]), seen, evidence)
         refined = self._refined(asked, seen, shape, evidence, looks)
         if session is not None:  # only now: what was refused binds no session
             self._sessions.note(session, seen.content, name)
@@ -132,6 +131,12 @@ class RefineTask(InferTask):
         """Of the study's own labels or of the model's, whichever are more."""
         shapes = [shape for shape in (self._study.shape(), of_model) if shape is not None]
         return max(shapes, key=lambda shape: shape.labels, default=ShapePrior.of_nothing(len(self._protocol)))
+
+    def _looks(self, image: Path, seen: SeenImage, evidence: MapEvidence | None) -> MapEvidence | None:
+        """What maps and templates say together; None where templates say nothing, or add nothing."""
+        if self._templates is None or not takes_templates(None if seen.header is None else seen.header.config.network):
+            return None
+        return self._templates.evidence(image, evidence)
 
     def _refined(
         self,
@@ -161,5 +166,5 @@ class RefineTask(InferTask):
     def _source(self, seen: SeenImage, shape: ShapePrior, looks: MapEvidence | None) -> dict[str, Any]:
         """What the answer comes from; without a network it says so."""
         model = {"name": "shape prior, no network"} if seen.header is None else describe(seen.header)
-        known = {} if looks is None else {"look_of_labels": self._templates.labels()}
+        known = {"look_of_labels": self._templates.labels()} if self._templates and looks is not None else {}
         return {**model, "shape_of_labels": shape.labels, **known}

@@ -44,12 +44,14 @@ class Workplace:
         protocol_source: name or file of the protocol.
         runs: folder of the run folders.
         threads: that a training may take beside the server.
+        shape_only: whether labels answer without templates.
     """
 
     studies: Path
     protocol_source: str
     runs: Path
     threads: int = 1
+    shape_only: bool = False
 
 
 class NetworkTrainTask(TrainTask):

@@ -72,7 +72,11 @@ def by_radial_error(result: TrainingResult, published: PublishedModel, protocol:
 
 
 def by_clicks(
-    result: TrainingResult, shape: ShapePrior, published: Sequence[PublishedModel], dataset: LandmarkDataset
+    result: TrainingResult,
+    shape: ShapePrior,
+    published: Sequence[PublishedModel],
+    dataset: LandmarkDataset,
+    shape_only: bool = False,
 ) -> Comparison:
     """Mean radial errors over images and 0 to 5 clicks, each on the worst landmark of an image.
 
@@ -85,8 +89,9 @@ def by_clicks(
         shape: of its labels.
         published: what may answer now; the first that can be used does.
         dataset: that it learned from.
+        shape_only: no templates.
     """
-    new, templates = Predictor.load(result.model), learned_templates(result, dataset)
+    new, templates = Predictor.load(result.model), None if shape_only else learned_templates(result, dataset)
     name, now, allowance = _answers_now(result, shape, templates, published, dataset.protocol)
     mine = _errors_by_clicks(by_posterior(new, shape, new.config.posterior, templates), result.validation)
     others = _errors_by_clicks(now, result.validation)

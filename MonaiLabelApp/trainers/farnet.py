@@ -52,4 +52,4 @@ class FarnetTrainTask(NetworkTrainTask):
             alone = with_mean_shape(result, shape)
             if not alone.better:
                 return alone
-        return by_clicks(result, shape, (self._model,), dataset)
+        return by_clicks(result, shape, (self._model,), dataset, self._place.shape_only)

@@ -52,4 +52,4 @@ class InteractiveTrainTask(NetworkTrainTask):
         """Mean radial errors over images and 0 to 5 clicks."""
         shape = Predictor.load(result.model).shape
         assert shape is not None, "a run that passed the check knows the shape of its labels"
-        return by_clicks(result, shape, (self._model, self._landmarks), dataset)
+        return by_clicks(result, shape, (self._model, self._landmarks), dataset, self._place.shape_only)

@@ -22,7 +22,7 @@ TOP, LEFT, RIGHT = [31.123456789012345, 11.987654321098765, 0.0], [13.5, 35.25, 
 @pytest.fixture(scope="module")
 def clicked(tmp_path_factory: pytest.TempPathFactory, triangle: Protocol) -> Iterator[Server]:
     """A running server without any model, but with labels."""
-    running = prepare(tmp_path_factory.mktemp("clicked") / "s", triangle)
+    running = prepare(tmp_path_factory.mktemp("clicked") / "s", triangle, shape_only="yes")
     try:
         yield running.start()
     finally:

@@ -28,7 +28,7 @@ def error(answer: dict, seed: int) -> float:
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory, triangle: Protocol) -> Iterator[Server]:
     """A running server without any model."""
-    running = prepare(tmp_path_factory.mktemp("fresh") / "s", triangle, images=32, labelled=20)
+    running = prepare(tmp_path_factory.mktemp("fresh") / "s", triangle, images=32, labelled=20, shape_only="yes")
     try:
         yield running.start()
     finally:
