@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 _TOOL, _HAND = "#0072B2", "#8A8F98"
 _SIGHTS = {
     "nothing, everything is placed": "#8A8F98",
-    "the shape of the labels so far": "#E69F00",
+    "the labels so far": "#E69F00",
     "the network": _TOOL,
 }
 
