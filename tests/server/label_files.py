@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -30,3 +32,13 @@ def markups(path: Path, **places: tuple[float, float]) -> Path:
     points = [{"label": label, "position": [x, y, 0.0]} for label, (x, y) in places.items()]
     path.write_text(json.dumps({"markups": [{"type": "Fiducial", "controlPoints": points}]}))
     return path
+
+
+def save_final(store: Any, folder: Path, name: str, seed: int) -> None:
+    """A final label of an image of a :class:`datastore.LandmarkDatastore`, with the points of another image."""
+    content = json.loads(Path(store.get_label_uri("image_000", "final")).read_text())
+    for control, point in zip(content["markups"][0]["controlPoints"], tiny.triangle_image(seed)[1], strict=True):
+        control["position"] = [*point.tolist(), 0.0]
+    path = folder / f"{name}_{threading.get_ident()}.mrk.json"
+    path.write_text(json.dumps(content))
+    store.save_label(name, str(path), "final", {})

@@ -1,12 +1,12 @@
 """The shape of a study's labels follows every label that is saved or deleted, whoever looks meanwhile."""
 
-import json
 import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from label_files import save_final
 
 import tiny
 from landmarklabel.protocol import Protocol
@@ -23,16 +23,6 @@ def store(tmp_path: Path, triangle: Protocol) -> LandmarkDatastore:
     return LandmarkDatastore(str(tiny.write_studies(tmp_path / "studies", triangle, 7, 6)), triangle, auto_reload=False)
 
 
-def save(store: LandmarkDatastore, folder: Path, name: str, seed: int) -> None:
-    """A label of an image, with the points of another."""
-    content = json.loads(Path(store.get_label_uri("image_000", "final")).read_text())
-    for control, point in zip(content["markups"][0]["controlPoints"], tiny.triangle_image(seed)[1], strict=True):
-        control["position"] = [*point.tolist(), 0.0]
-    path = folder / f"{name}_{threading.get_ident()}.mrk.json"
-    path.write_text(json.dumps(content))
-    store.save_label(name, str(path), "final", {})
-
-
 def mean(study: StudyShape) -> list[float]:
     shape = study.shape()
     assert shape is not None
@@ -42,10 +32,10 @@ def mean(study: StudyShape) -> list[float]:
 def test_it_follows_each_label(store: LandmarkDatastore, tmp_path: Path) -> None:
     study = StudyShape(store)
     seen = [mean(study)]
-    save(store, tmp_path, "image_006", 6)
+    save_final(store, tmp_path, "image_006", 6)
     seen.append(mean(study))
     assert study.labels() == 7
-    save(store, tmp_path, "image_006", 60)
+    save_final(store, tmp_path, "image_006", 60)
     seen.append(mean(study))
     store.remove_label("image_006", "final")
     assert study.labels() == 6
@@ -72,7 +62,7 @@ def test_who_looks_while_a_label_is_saved_sees_the_new_one_afterwards(
         return known
 
     monkeypatch.setattr(store.store, "_announce", announce_and_look)
-    save(store, tmp_path, "image_000", 60)
+    save_final(store, tmp_path, "image_000", 60)
     assert mean(study) == mean(StudyShape(store)) != before
 
 
@@ -81,7 +71,7 @@ def test_it_is_right_after_many_changes_by_two_and_looks_by_two(store: LandmarkD
 
     def change(name: str) -> None:
         for seed in range(12):
-            save(store, tmp_path, name, seed)
+            save_final(store, tmp_path, name, seed)
             if seed % 3 == 0:
                 store.remove_label(name, "final")
 

@@ -1,6 +1,5 @@
 """Templates of a study's labels follow every label that is saved or deleted."""
 
-import json
 import sys
 import threading
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from label_files import save_final
 
 import tiny
 from landmarklabel.interaction.templates import Templates
@@ -24,15 +24,6 @@ from templates import StudyTemplates
 @pytest.fixture
 def store(tmp_path: Path, triangle: Protocol) -> LandmarkDatastore:
     return LandmarkDatastore(str(tiny.write_studies(tmp_path / "studies", triangle, 8, 3)), triangle, auto_reload=False)
-
-
-def save(store: LandmarkDatastore, folder: Path, name: str, seed: int) -> None:
-    content = json.loads(Path(store.get_label_uri("image_000", "final")).read_text())
-    for control, point in zip(content["markups"][0]["controlPoints"], tiny.triangle_image(seed)[1], strict=True):
-        control["position"] = [*point.tolist(), 0.0]
-    path = folder / f"{name}_{threading.get_ident()}.mrk.json"
-    path.write_text(json.dumps(content))
-    store.save_label(name, str(path), "final", {})
 
 
 def looked_at(store: LandmarkDatastore) -> StudyTemplates:
@@ -73,7 +64,7 @@ def test_an_image_that_was_shown_is_learned_from_as_soon_as_it_is_labelled(
 ) -> None:
     found = looked_at(store)
     found.evidence(store.require_image("image_005"), None)
-    save(store, tmp_path, "image_005", 5)
+    save_final(store, tmp_path, "image_005", 5)
     assert found.labels() == 4
     assert not found.step()
     assert same(found, looked_at(store))
@@ -81,26 +72,16 @@ def test_an_image_that_was_shown_is_learned_from_as_soon_as_it_is_labelled(
 
 def test_it_follows_each_change(store: LandmarkDatastore, tmp_path: Path) -> None:
     found = looked_at(store)
-    before = learned(found)
-    save(store, tmp_path, "image_002", 60)
-    assert found.labels() == 3 and not same(found, StudyTemplatesOf(before))
+    before = learned(found).rows
+    save_final(store, tmp_path, "image_002", 60)
+    assert found.labels() == 3 and not torch.equal(learned(found).rows, before)
     assert same(found, looked_at(store))
     store.remove_label("image_002", "final")
     assert found.labels() == 2 and same(found, looked_at(store))
     store.remove_image("image_001")
     assert found.labels() == 0
-    save(store, tmp_path, "image_003", 3)
+    save_final(store, tmp_path, "image_003", 3)
     assert found.step() and found.labels() == 2 and same(found, looked_at(store))
-
-
-class StudyTemplatesOf:
-    """What was learned at some time."""
-
-    def __init__(self, templates: Templates) -> None:
-        self._templates = templates
-
-    def _up_to_date(self) -> Templates:
-        return self._templates
 
 
 def test_what_is_said_is_kept_until_something_changes(store: LandmarkDatastore, tmp_path: Path) -> None:
@@ -109,7 +90,7 @@ def test_what_is_said_is_kept_until_something_changes(store: LandmarkDatastore, 
     assert first is not None and found.evidence(image, None) is first
     with_network = found.evidence(image, first)
     assert with_network is not first and found.evidence(image, first) is with_network
-    save(store, tmp_path, "image_000", 60)
+    save_final(store, tmp_path, "image_000", 60)
     assert found.evidence(image, first) is not with_network
 
 
@@ -143,7 +124,7 @@ def test_two_ask_while_labels_change(store: LandmarkDatastore, tmp_path: Path) -
 
     def change() -> None:
         for seed in range(10):
-            save(store, tmp_path, "image_004", seed)
+            save_final(store, tmp_path, "image_004", seed)
 
     threads = [guarded(look), guarded(look), guarded(found.step)]
     writer = guarded(change)
