@@ -80,6 +80,7 @@ class StudyTemplates:
         with self._lock:
             if self._labels.get(name) is label:
                 self._looks[name] = look
+            if len(self._looks) == len(self._labels):  # once, and not anew with each: what is shown would jump
                 self._learn()
         return True
 

@@ -138,6 +138,15 @@ class Server:
         stats: dict[str, Any] = self.get("/info/")["train_stats"][task]
         return stats
 
+    def wait_until_looked_at(self, image: str, labels: int) -> None:
+        """Until so many labels say how landmarks look; asked so rarely that it goes on looking."""
+
+        def looked_at() -> bool:
+            time.sleep(3)
+            return bool(self.refine(image)["model"].get("look_of_labels") == labels)
+
+        self.wait_for(looked_at, 120)
+
     def wait_for(self, condition: Callable[[], Any], seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not condition():

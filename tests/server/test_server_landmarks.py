@@ -64,6 +64,7 @@ def test_the_answer_is_as_the_contract_has_it(server: Server, trained: Path) -> 
 
 def test_nothing_jumps_when_corrections_begin(server: Server) -> None:
     """Who places a landmark where it is shown sees the others stay."""
+    server.wait_until_looked_at("image_025", server.get("/datastore/")["completed"])
     first = server.refine("image_025")["landmarks"]
     again = server.refine("image_025", corrections={"top": first[2]["position"]})["landmarks"]
     for before, after in zip(first, again, strict=True):

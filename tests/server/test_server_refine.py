@@ -1,7 +1,6 @@
 """Corrections over HTTP: what was placed stays to the last digit, the rest follows, and mistakes are said."""
 
 import json
-import time
 from typing import Any
 
 import numpy as np
@@ -151,12 +150,6 @@ def test_a_tolerance_that_is_none(server: Server, tolerance: Any) -> None:
         assert "tolerance: expected a number above 0, in mm" in answer.json()["detail"]
 
 
-def looked_at(running: Server) -> int:
-    """In how many labels it has seen how landmarks look; asked so rarely that it goes on looking."""
-    time.sleep(3)
-    return int(running.refine("image_009")["model"].get("look_of_labels", 0))
-
-
 def test_without_a_network_from_no_label_on(tmp_path: Any, triangle: Protocol) -> None:
     """At first all is to be placed; from the first label on the others follow, as it learns from each that is saved."""
     running = prepare(tmp_path / "s", triangle, images=10, labelled=0)
@@ -184,7 +177,7 @@ def test_without_a_network_from_no_label_on(tmp_path: Any, triangle: Protocol) -
             assert len(answered["review_order"]) == 2
             moved = [by_label(running.refine("image_009", corrections={"top": [x, 12.0, 0.0]})) for x in (20.0, 40.0)]
             assert moved[0]["left"]["pixel"][0] < moved[1]["left"]["pixel"][0]
-        running.wait_for(lambda: looked_at(running) == 6, 60)
+        running.wait_until_looked_at("image_009", 6)
         found = by_label(running.refine("image_009"))["right"]["pixel"]
         assert np.linalg.norm(found - tiny.triangle_image(9)[1][1]) < 2
         assert "Traceback" not in running.log.read_text()
