@@ -44,8 +44,10 @@ SETS = {
 }
 
 #: Those that train by themselves, and those that replay the product.
-TRAINED = ("product", "prior-only", "train-once", "random-strategy")
-REPLAYED = ("by-hand", "network-only", "no-confirm", "random-order", "oracle-order", "trust")
+TRAINED = ("product", "prior-only", "shape-alone", "train-once", "random-strategy")
+REPLAYED = (
+    "by-hand", "network-only", "no-templates", "no-confirm", "random-order", "oracle-order", "trust",
+)  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -45,6 +45,9 @@ def serve(
     trust: Annotated[
         float, typer.Option(help="How surely a landmark is right that is called trusted: between 0 and 1.")
     ] = 0.95,
+    shape_only: Annotated[
+        bool, typer.Option("--shape-only", help="Labels say how landmarks lie, not how they look: to compare.")
+    ] = False,
     training_threads: Annotated[
         int | None, typer.Option(min=1, help="How many cores a training takes; default: all, at the lowest priority.")
     ] = None,
@@ -104,6 +107,8 @@ def serve(
         settings["infer_workers"] = str(infer_workers)
     if training_threads is not None:
         settings["training_threads"] = str(training_threads)
+    if shape_only:
+        settings["shape_only"] = "yes"
     if precision != "fp32":
         from .precision import as_precision
 

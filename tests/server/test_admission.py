@@ -150,8 +150,10 @@ def test_serve_refuses_before_it_starts(
     assert "everybody who reaches this machine" in serve(*network, "--no-tokens", "--anyone-may-change-everything")
     assert started[0][started[0].index("open_to_all") + 1] == "yes"
     assert "everybody on this machine may do everything; others are not answered" in serve()
-    serve("--training-threads", "3", "--precision", "auto", "--interactive-experiment", "mine")
-    for name, value in {"training_threads": "3", "precision": "auto", "interactive_experiment": "mine"}.items():
+    assert "shape_only" not in started[-1]
+    serve("--training-threads", "3", "--precision", "auto", "--interactive-experiment", "mine", "--shape-only")
+    settings = {"training_threads": "3", "precision": "auto", "interactive_experiment": "mine", "shape_only": "yes"}
+    for name, value in settings.items():
         assert started[-1][started[-1].index(name) + 1] == value
     monkeypatch.setenv("LANDMARKLABEL_TOKENS", f"admin anna {SECRET}")
     assert "cross the network unencrypted" in serve(*network)

@@ -8,7 +8,9 @@ from pydantic import ValidationError
 from landmarklabel.errors import ConfigError
 from landmarklabel.simulation.settings import VARIANTS, Habits, Settings, as_variant, training_counts
 
-SETTINGS = Settings(habits=Habits(tolerance=2, noise=0.5, order="random"), train="at:10,20", seed=3)
+SETTINGS = Settings(
+    habits=Habits(tolerance=2, noise=0.5, order="random"), train="at:10,20", server=("--trust", "0.9"), seed=3
+)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +34,7 @@ def test_a_policy_that_there_is_not(train: str) -> None:
 def test_a_variant_changes_what_it_says_and_nothing_else(name: str) -> None:
     before, after = SETTINGS.model_dump(), as_variant(SETTINGS, name).model_dump()
     changes = {**VARIANTS[name], "habits": {**before["habits"], **VARIANTS[name].get("habits", {})}}
-    assert after == {**before, **changes}
+    assert after == {**before, **changes, "server": (*before["server"], *VARIANTS[name].get("server", ()))}
 
 
 def test_a_variant_that_there_is_not() -> None:

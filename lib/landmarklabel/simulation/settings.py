@@ -98,6 +98,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "product": {},
     "by-hand": {"habits": {"follow": False}},
     "prior-only": {"train": "off"},
+    "no-templates": {"server": ("--shape-only",)},
+    "shape-alone": {"train": "off", "server": ("--shape-only",)},
     "network-only": {"prediction": "network", "habits": {"follow": False}},
     "train-once": {"train": "at:20"},
     "random-order": {"habits": {"order": "random"}},
@@ -113,6 +115,8 @@ TITLES = {
     "product": "the product",
     "by-hand": "clicks move nothing else",
     "prior-only": "no network: the shape and look of labels alone",
+    "no-templates": "the shape of labels without their look",
+    "shape-alone": "no network: the shape of labels alone",
     "network-only": "nothing without a network, and clicks move nothing else",
     "train-once": "one training, at 20 labels",
     "random-order": "landmarks in random order",
@@ -134,5 +138,6 @@ def as_variant(settings: Settings, name: str) -> Settings:
         raise ConfigError(f"--variant {name}: there is none of that name; there are {listed(VARIANTS, 20)}")
     changes = VARIANTS[name]
     habits = {**settings.habits.model_dump(), **changes.get("habits", {})}
-    content = {**settings.model_dump(), **changes, "habits": habits}
+    server = (*settings.server, *changes.get("server", ()))
+    content = {**settings.model_dump(), **changes, "habits": habits, "server": server}
     return validate(content, Settings, ConfigError, f"--variant {name}")
