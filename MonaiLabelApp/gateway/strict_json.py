@@ -14,7 +14,8 @@ from landmarklabel.errors import LandmarkLabelError
 #: How deep objects and lists may lie in each other; what clients send is five deep.
 DEEPEST = 32
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# A string that does not end goes to the end of the text: to look for its end from each quote in it would take for ever.
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)', re.DOTALL)
 
 
 def parse_object(text: str, where: str) -> dict[str, Any]:

@@ -145,6 +145,7 @@ def crooked_values(image: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
         "{",
         "\0",
         "[1",
+        '\\"' * 400_000,
     ]
     values += ['{"corrections": {"S": [NaN, 1, 2]}}', '{"corrections": {"S": "x"}}', '{"corrections": [[1]]}']
     values += [

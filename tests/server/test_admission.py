@@ -236,6 +236,7 @@ def test_depth_is_counted(levels: int, opening: str) -> None:
         ('{"a": ' + "9" * 5000 + "}", "a number that is too long"),
         ("[1]", "expected a JSON object, got list"),
         ("{bad", "not valid JSON"),
+        ('\\"' * 500_000, "not valid JSON"),  # of quotes that nothing closes: at once, not in an hour
         ('{"a": "\ud800"}', "JSON that is not UTF-8, or has half of a character"),
         ('{"a": "\\ud800"}', "JSON that is not UTF-8, or has half of a character"),
     ],
