@@ -17,7 +17,10 @@ from landmarklabel.errors import LandmarkLabelError
 NOBODY = Caller("", Role.ADMIN)
 
 _CALLER, _RULE = "landmarklabel.caller", "landmarklabel.rule"
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
+_FORWARDED = (
+    "forwarded", "via", "x-real-ip",
+    *(f"x-forwarded-{what}" for what in ("for", "host", "port", "proto", "server")),
+)  # fmt: skip
 
 
 class ForbiddenError(LandmarkLabelError):
