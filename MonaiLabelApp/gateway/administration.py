@@ -11,8 +11,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, UploadFile
 from fastapi.responses import PlainTextResponse
 from monailabel.config import settings
-from monailabel.interfaces.utils.app import app_instance, clear_cache
+from monailabel.interfaces.utils.app import app_instance, apps
 
+from datastore import ConflictError
 from gateway.uploads import called, put_down
 from landmarklabel.errors import NotFoundError, listed
 from landmarklabel.files import storage_errors
@@ -56,9 +57,15 @@ def administration_routes() -> APIRouter:
 
     @router.post("/reload", include_in_schema=False)
     def reload() -> dict[str, Any]:
+        # Built before it takes the other's place: whoever asks meanwhile, and after a mistake, is answered as before.
         with _reloading:
-            clear_cache()
-            app_instance()
+            running = app_instance()
+            place = next(key for key, app in apps.items() if app is running)
+            folders = (settings.MONAI_LABEL_APP_DIR, settings.MONAI_LABEL_STUDIES)
+            try:
+                apps[place] = type(running)(*folders, dict(settings.MONAI_LABEL_APP_CONF))
+            except SystemExit as problem:
+                raise ConflictError(f"the app goes on as it was: {problem}") from None
         return {}
 
     return router

@@ -172,7 +172,13 @@ def test_who_saved_a_label_is_who_the_token_is_of(guarded: ServedServer) -> None
         info = guarded.get("/datastore/label/info?label=image_001&tag=final")
     finally:
         guarded.token = admin
-    assert info["user"] == "the_annotator"
+    note = {"note": "blurred", "clicks": 9, "model": "mine"}
+    guarded("PUT", "/datastore/label/info?label=image_001&tag=final", data={"info": json.dumps(note)})
+    noted = guarded.get("/datastore/label/info?label=image_001&tag=final")
+    version = guarded.get("/labels/history?image=image_001")["versions"][-1]
+    assert noted == {**info, "note": "blurred", "noted_by": "the_admin"}
+    assert info["user"] == version["user"] == "the_annotator"
+    assert (version["clicks"], version["model"]) == (info.get("clicks"), info.get("model"))
 
 
 def test_who_deleted_is_in_the_history(guarded: ServedServer) -> None:
@@ -281,6 +287,14 @@ def test_a_token_that_is_taken_away_counts_no_more(guarded: ServedServer) -> Non
 
 
 def test_the_app_starts_anew_and_stays_guarded(guarded: ServedServer) -> None:
+    protocol = Path(guarded.conf["protocol"])
+    right = protocol.read_text()
+    protocol.write_text(right.replace("landmarks:", "landmark:"))
+    refused = guarded("POST", "/reload")
+    assert refused.status_code == 409
+    assert "the app goes on as it was: the server can't start" in refused.json()["detail"]
+    assert len(guarded.infer("image_001")["landmarks"]) == 3
+    protocol.write_text(right)
     assert guarded("POST", "/reload").status_code == 200
     assert guarded("GET", "/info/", token="").status_code == 401
     assert len(guarded.infer("image_001")["landmarks"]) == 3

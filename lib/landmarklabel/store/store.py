@@ -16,7 +16,7 @@ from .images import ImageWriter
 from .index import LABELS
 from .layout import require_safe
 from .reading import Label
-from .versions import Action, Version, noted
+from .versions import CLICKS, MODEL, USER, Action, Version
 from .writing import ConflictError
 
 logger = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class LabelStore(ImageWriter):
             return self.restore(name, tag, last.number, user)
 
     def note_label(self, name: str, tag: str, info: dict[str, Any]) -> None:
-        """Add to what is noted of a label.
+        """Add to what is noted of a label. Who made it, from what and with how many clicks stays; who notes is noted.
 
         Raises:
             NotFoundError: there is no such image or label.
@@ -128,11 +128,11 @@ class LabelStore(ImageWriter):
             label, history = self._as_it_is(name, tag), self.history_of(name)
             assert label is not None
             assert label.version is not None
-            before, merged = history.version(tag, label.version), {**label.info, **info}
+            before, merged = history.version(tag, label.version), {**label.info, **_beside(info)}
             told = update(LABELS).where(LABELS.c.image == name, LABELS.c.tag == tag).values(info=json.dumps(merged))
             self._note(
                 name,
-                write=lambda: history.rewrite(tag, replace(before, info=merged, **noted(merged))),
+                write=lambda: history.rewrite(tag, replace(before, info=merged)),
                 undo=lambda: history.rewrite(tag, before),
                 tell=lambda index: index.execute(told),
             )
@@ -144,3 +144,9 @@ class LabelStore(ImageWriter):
             rows = connection.execute(query.order_by(LABELS.c.image, LABELS.c.tag)).all()
         labels = (self._label(name, tag) for name, tag in rows)
         return [label for label in labels if label is not None]
+
+
+def _beside(info: dict[str, Any]) -> dict[str, Any]:
+    """What is noted of a label later: who made it, from what and with how many clicks is its version's to say."""
+    later = {key: value for key, value in info.items() if key not in (USER, MODEL, CLICKS)}
+    return {**later, "noted_by": info[USER]} if info.get(USER) else later
