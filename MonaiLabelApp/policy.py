@@ -10,19 +10,21 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
 from monailabel.endpoints.train import run_model
 from monailabel.utils.async_tasks.task import AsyncTask
-from monailabel.utils.async_tasks.utils import tasks
+from monailabel.utils.async_tasks.utils import processes, tasks
 
 from conf_values import number, whole, yes_or_no
 from landmarklabel.engine.data import patient_hash
-from landmarklabel.errors import DataError, ModelError, NotFoundError, listed
+from landmarklabel.errors import ConfigError, DataError, ModelError, NotFoundError, listed
 from landmarklabel.files import atomic_write, storage_errors
 from landmarklabel.io.layouts.studies import read_patients
 from models import PublishedModel
@@ -43,6 +45,12 @@ _STEPS_PER_LABEL = 10
 
 # A server that ends before its run begins the run anew; but not for ever, if it is the run that ends it.
 _ATTEMPTS = 2
+
+# A run that has no process by then, and nothing before it has one, could not be started: MONAI Label waits for ever.
+_START_S = 60.0
+
+# A run's settings are an argument of its command, of which Linux takes 128 kB.
+_LONGEST = 100_000
 
 _OFF = "the server trains when it is asked to: it was started without --conf auto_train yes"
 
@@ -144,16 +152,24 @@ class TrainingPolicy:
                 self._begin(labels)
         return False
 
-    def give_way(self) -> None:
-        """Stop the run that goes on, if it is the policy's own: somebody wants another. It is begun anew after that."""
+    @contextmanager
+    def giving_way(self) -> Iterator[None]:
+        """Somebody begins another run in the block: one that goes on and is the policy's own is stopped for it.
+
+        It is begun anew after that, and not in the block.
+        """
         with self._lock:
-            if self._task is None or not _goes_on(self._task):
-                return
-            while self._task["status"] == "SUBMITTED":  # it has no process yet that could be stopped
-                time.sleep(0.01)
-            AsyncTask.stop("train")
-            self._note(_Last(self._last.labels, 0, ended=False))
-            self._task = None
+            self._give_way()
+            yield
+
+    def _give_way(self) -> None:
+        if self._task is None or not _goes_on(self._task):
+            return
+        while self._task["status"] == "SUBMITTED" and _goes_on(self._task):  # no process yet that could be stopped
+            time.sleep(0.01)
+        AsyncTask.stop("train")
+        self._note(_Last(self._last.labels, 0, ended=False))
+        self._task = None
 
     def state(self) -> dict[str, Any]:
         """``state``: ``off``, ``waiting`` or ``running``; ``next_at``: how many final labels there are to be for the
@@ -232,15 +248,29 @@ def training_routes(policy: TrainingPolicy, trainers: Collection[str]) -> APIRou
     ) -> Any:
         if model not in trainers:
             raise NotFoundError(f"there is no train task '{model[:80]}'; there are {listed(trainers)}")
-        if not run_sync:  # which is refused, and stops nothing
-            policy.give_way()
-        return run_model(model, params, run_sync, enqueue)
+        _require_startable(params or {})
+        with nullcontext() if run_sync else policy.giving_way():  # run_sync is refused, and stops nothing
+            return run_model(model, params, run_sync, enqueue)
 
     return router
 
 
+def _require_startable(params: Mapping[str, Any]) -> None:
+    """Refuse what MONAI Label would take and never start.
+
+    Raises:
+        ConfigError: parameters of which no process can be told.
+    """
+    if not isinstance(params.get("gpus", ""), str):
+        raise ConfigError(f"gpus: expected text, such as all or 0,1; got {json.dumps(params['gpus'])[:80]}")
+    if len(json.dumps(params)) > _LONGEST:
+        raise ConfigError(f"the parameters of a training may be {_LONGEST // 1000} kB long, these are longer")
+
+
 def _goes_on(task: Mapping[str, Any]) -> bool:
     """Whether a task of MONAI Label runs, or waits to."""
+    if task["status"] == "SUBMITTED" and not processes("train"):
+        return (datetime.now() - datetime.strptime(task["start_ts"], "%Y-%m-%d %H:%M:%S")).total_seconds() < _START_S
     return task["status"] in ("SUBMITTED", "RUNNING")
 
 

@@ -3,9 +3,11 @@
 import json
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+from monailabel.utils.async_tasks import utils
 from servers import TRAIN_S, Server, prepare
 
 import tiny
@@ -88,6 +90,26 @@ def test_what_it_waits_for(tmp_path: Path) -> None:
 def test_a_server_that_is_started_again_knows_the_last_run(tmp_path: Path, last: object, next_at: int) -> None:
     (tmp_path / "policy.json").write_text(json.dumps(last))
     assert policy(tmp_path, labels=3).state()["next_at"] == next_at
+
+
+def test_nothing_begins_while_somebody_begins_another(tmp_path: Path) -> None:
+    asked = policy(tmp_path, labels=1)
+    other = threading.Thread(target=asked.step)
+    with asked.giving_way():
+        asked.state()  # as MONAI Label asks while it takes a task
+        other.start()
+        other.join(0.5)
+        assert other.is_alive()
+    other.join(10)
+    assert not other.is_alive()
+
+
+@pytest.mark.parametrize(("started", "waits"), [("2026-01-01 00:00:00", False), ("2999-01-01 00:00:00", True)])
+def test_a_run_that_never_got_a_process_stands_in_no_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: str, waits: bool
+) -> None:
+    monkeypatch.setitem(utils.background_tasks, "train", [{"status": "SUBMITTED", "start_ts": started}])
+    assert (policy(tmp_path, labels=9).state()["reason"] == "a training that somebody asked for is running") is waits
 
 
 def test_what_a_model_knows_is_counted_by_patients(tmp_path: Path, triangle: Protocol) -> None:

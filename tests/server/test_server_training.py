@@ -98,6 +98,10 @@ def test_what_training_refuses(fresh: Server) -> None:
     assert "config must be a name" in stats["reason"]
     stats = fresh.train(seed="x")
     assert "seed: got 'x'" in stats["reason"]
+    for params, sentence in (({"gpus": 1}, "gpus: expected text"), ({"name": "x" * 100_000}, "may be 100 kB long")):
+        answer = fresh("POST", "/train/farnet", json=params)
+        assert answer.status_code == 400
+        assert sentence in answer.json()["detail"]
     answer = fresh("POST", "/train/landmarks", json={})
     assert answer.status_code == 404
     assert answer.json()["detail"] == "there is no train task 'landmarks'; there are farnet, interactive, denseseg"
