@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
@@ -86,7 +87,7 @@ class StoreWriter(StoreReader):
         target, history, done = self.layout.label(name, tag, suffix), self.history_of(name), False
         part = target.with_name(f".{target.name}{SAVING}")
         with storage_errors(target, f"the label of {name}"):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder(target.parent)
             old = self._as_it_is(name, tag)
             version = Version(
                 history.next_number(tag), action, now(), restored=restored, suffix=suffix, sha256=digest(data),
@@ -111,6 +112,12 @@ class StoreWriter(StoreReader):
                     history.drop(tag, version)
                 raise
         return version
+
+    def _make_folder(self, folder: Path) -> None:
+        """That of a tag, and durably so: of a folder that a power cut takes, all labels go with it."""
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            durable.sync(folders=[folder.parent, self.layout.images])
 
     def _bury(self, name: str, tag: str, action: Action, user: str) -> None:
         """Take a label away, and leave a tombstone."""
