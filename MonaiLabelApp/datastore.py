@@ -79,6 +79,14 @@ class LandmarkDatastore(Datastore):
         """
         return self.store.image_file(name).resolve()
 
+    def local_image(self, name: str) -> Path | None:
+        """The file of an image if it is on this machine; None if it would have to be fetched.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        return self.require_image(name)
+
     def geometry(self, name: str) -> Geometry:
         """The map between pixels and the world of an image.
 

@@ -150,6 +150,9 @@ class DicomWebDatastore(LandmarkDatastore):
         header = self.header_file(name)
         return self._images.path(name, lambda path: self._fetch(name, header, path))
 
+    def local_image(self, name: str) -> Path | None:
+        return self.require_image(name) if name in self._images else None
+
     def header_file(self, name: str) -> Path:
         """The header of an image.
 

@@ -7,14 +7,13 @@ from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from zlib import crc32
 
 from datastore import LandmarkDatastore
-from landmarklabel.errors import LandmarkLabelError
+from landmarklabel.errors import LandmarkLabelError, RemoteError
 from landmarklabel.interaction.evidence import MapEvidence
 from landmarklabel.interaction.gradients import Gradients
 from landmarklabel.interaction.shape_prior import ShapePrior
-from landmarklabel.interaction.templates import FEWEST_LABELS, MOST_LABELS, LabelledLook, Templates
+from landmarklabel.interaction.templates import FEWEST_LABELS, LabelledLook, Templates, learned_from
 from landmarklabel.io import read_radiograph
 from landmarklabel.landmarks import Points
 from shapes import StudyShape
@@ -24,6 +23,26 @@ _IMAGES = 32
 
 _Stamp = tuple[str, int, int, int]
 _Label = tuple[Points, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What templates, times a network, say of an image.
+
+    Attributes:
+        templates: None while there are too few labels.
+        network: what its maps say of the image.
+        evidence: of both; None without templates.
+    """
+
+    templates: Templates | None
+    network: MapEvidence | None
+    evidence: MapEvidence | None
+
+    @property
+    def labels(self) -> int:
+        """How many labels the templates were learned from; 0 without any."""
+        return 0 if self.templates is None else self.templates.labels
 
 
 class StudyTemplates:
@@ -51,32 +70,45 @@ class StudyTemplates:
         templates = self._up_to_date()
         return 0 if templates is None else templates.labels
 
-    def evidence(self, path: Path, network: MapEvidence | None) -> MapEvidence | None:
-        """What templates say of an image, times what a network says of it; None if there are too few labels.
+    def say(self, path: Path, network: MapEvidence | None, begun: bool = False) -> Said:
+        """What templates say of an image, times what a network says of it.
+
+        Args:
+            begun: somebody is at this image: what is said stays, whoever saves a label meanwhile, as nobody wants
+                landmarks to move under the hand for it, or to wait for that.
 
         Raises:
             ImageError: the file is not a radiograph.
         """
         image, templates = self._image(path), self._up_to_date()
-        if templates is None:
-            return None
         said = image.said
-        if said is None or said.templates is not templates or said.network is not network:
+        if said is not None and said.network is network and (begun or said.templates is templates):
+            return said
+        evidence = None
+        if templates is not None:
             most = {} if network is None else {"most": network.places.shape[1]}
-            image.said = said = _Said(templates, network, templates.evidence(image.gradients, network, **most))
-        return said.evidence
+            evidence = templates.evidence(image.gradients, network, **most)
+        image.said = Said(templates, network, evidence)
+        return image.said
 
     def step(self) -> bool:
-        """Look at one labelled image that has not been looked at; False if there is none."""
+        """Look at one labelled image that has not been looked at; False if there is none.
+
+        Raises:
+            RemoteError: it can't be fetched now.
+        """
         self._up_to_date()
         with self._lock:
             name = next((name for name in self._labels if name not in self._looks), None)
             label = None if name is None else self._labels[name]
         if name is None or label is None:
             return False
-        look = None
-        with suppress(LandmarkLabelError, OSError):  # deleted a moment ago, or not to be read: the others count
+        try:
             look = LabelledLook.of(self._image(self._store.require_image(name)).gradients, label[0])
+        except RemoteError:
+            raise
+        except (LandmarkLabelError, OSError):  # deleted a moment ago, or not to be read: the others count
+            look = None
         with self._lock:
             if self._labels.get(name) is label:
                 self._looks[name] = look
@@ -94,9 +126,7 @@ class StudyTemplates:
 
     def _take(self, placed: dict[str, _Label]) -> None:
         """Learn from labels as they are now, as far as it is in memory how their images look."""
-        # By a number that says nothing of the image, so that of many labels any are chosen, and always the same.
-        names = sorted(placed, key=lambda name: (crc32(name.encode()), name))[:MOST_LABELS]
-        labels = {name: placed[name] for name in names}
+        labels = {name: placed[name] for name in learned_from(placed)}
         self._looks = {name: look for name, look in self._looks.items() if labels.get(name) is self._labels[name]}
         self._labels = labels
         for name in labels:
@@ -109,10 +139,10 @@ class StudyTemplates:
         self._templates = Templates.fit(looks) if len(looks) >= FEWEST_LABELS else None
 
     def _in_memory(self, name: str) -> _Image | None:
-        try:
-            return self._images.get(_stamp(self._store.require_image(name)))
-        except (LandmarkLabelError, OSError):
-            return None
+        with suppress(LandmarkLabelError, OSError):
+            path = self._store.local_image(name)
+            return None if path is None else self._images.get(_stamp(path))
+        return None
 
     def _image(self, path: Path) -> _Image:
         stamp = _stamp(path)
@@ -127,21 +157,12 @@ class StudyTemplates:
         return image
 
 
-@dataclass(frozen=True)
-class _Said:
-    """What templates, times a network, say of an image."""
-
-    templates: Templates
-    network: MapEvidence | None
-    evidence: MapEvidence
-
-
 @dataclass
 class _Image:
     """An image that somebody is at."""
 
     gradients: Gradients
-    said: _Said | None = None
+    said: Said | None = None
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -26,7 +26,7 @@ from memory import ImageMemory, SeenImage
 from models import PublishedModel
 from sessions import SessionImages
 from shapes import StudyShape
-from templates import StudyTemplates
+from templates import Said, StudyTemplates
 from trust import Trust
 
 
@@ -104,8 +104,8 @@ class RefineTask(InferTask):
         evidence = seen.given(asked.clicks(self._protocol), asked.session, asked.previous)
         self._memory.forget_the_oldest()
         middle = time.perf_counter()
-        looks = self._looks(Path(request["image"]), seen, evidence)
-        refined = self._refined(asked, seen, shape, evidence, looks)
+        said = self._looks(Path(request["image"]), seen, evidence, begun=bool(asked.placed or asked.missing))
+        refined = self._refined(asked, seen, shape, evidence, said.evidence if said else None)
         if session is not None:  # only now: what was refused binds no session
             self._sessions.note(session, seen.content, name)
         decoded = time.perf_counter()
@@ -120,7 +120,7 @@ class RefineTask(InferTask):
             "measure": time.perf_counter() - decoded,
         }
         return answer(
-            refined.landmarks, seen, self._source(seen, shape, looks), order, measured, timings, trusted, asked.given
+            refined.landmarks, seen, self._source(seen, shape, said), order, measured, timings, trusted, asked.given
         )
 
     def _model(self) -> PublishedModel | None:
@@ -132,11 +132,11 @@ class RefineTask(InferTask):
         shapes = [shape for shape in (self._study.shape(), of_model) if shape is not None]
         return max(shapes, key=lambda shape: shape.labels, default=ShapePrior.of_nothing(len(self._protocol)))
 
-    def _looks(self, image: Path, seen: SeenImage, evidence: MapEvidence | None) -> MapEvidence | None:
-        """What maps and templates say together; None where templates say nothing, or add nothing."""
+    def _looks(self, image: Path, seen: SeenImage, evidence: MapEvidence | None, begun: bool) -> Said | None:
+        """What maps and templates say together; None where templates would add nothing."""
         if self._templates is None or not takes_templates(None if seen.header is None else seen.header.config.network):
             return None
-        return self._templates.evidence(image, evidence)
+        return self._templates.say(image, evidence, begun)
 
     def _refined(
         self,
@@ -163,8 +163,8 @@ class RefineTask(InferTask):
             unknown=None if evidence is not None else ~shape.known,
         )
 
-    def _source(self, seen: SeenImage, shape: ShapePrior, looks: MapEvidence | None) -> dict[str, Any]:
+    def _source(self, seen: SeenImage, shape: ShapePrior, said: Said | None) -> dict[str, Any]:
         """What the answer comes from; without a network it says so."""
         model = {"name": "shape prior, no network"} if seen.header is None else describe(seen.header)
-        known = {"look_of_labels": self._templates.labels()} if self._templates and looks is not None else {}
+        known = {"look_of_labels": said.labels} if said and said.labels else {}
         return {**model, "shape_of_labels": shape.labels, **known}

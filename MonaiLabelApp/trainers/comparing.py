@@ -18,7 +18,7 @@ from landmarklabel.engine.trainer import TrainingResult
 from landmarklabel.errors import ModelError
 from landmarklabel.interaction.gradients import Gradients
 from landmarklabel.interaction.shape_prior import ShapePrior
-from landmarklabel.interaction.templates import FEWEST_LABELS, MOST_LABELS, LabelledLook, Templates
+from landmarklabel.interaction.templates import FEWEST_LABELS, LabelledLook, Templates, learned_from
 from landmarklabel.io.dataset import Case, LandmarkDataset
 from landmarklabel.modelfile import read_header
 from landmarklabel.predictor import Predictor
@@ -109,11 +109,15 @@ def with_mean_shape(result: TrainingResult, shape: ShapePrior) -> Comparison:
 def learned_templates(result: TrainingResult, dataset: LandmarkDataset) -> Templates | None:
     """Of the labels that a model did not validate by; None if these are too few."""
     patients = {case.patient for case in result.validation}
-    cases = [case for case in dataset.trustworthy() if case.has_landmarks and case.patient not in patients]
+    all_cases = (case for case in dataset.trustworthy() if case.has_landmarks and case.patient not in patients)
+    cases = {case.id: case for case in all_cases}
     if len(cases) < FEWEST_LABELS:
         return None
-    chosen = [(case.radiograph(), np.asarray(case.points, dtype=np.float64)) for case in cases[:MOST_LABELS]]
-    return Templates.fit([LabelledLook.of(Gradients.of(radiograph), points) for radiograph, points in chosen])
+    return Templates.fit([_look(cases[name]) for name in learned_from(cases)])
+
+
+def _look(case: Case) -> LabelledLook:
+    return LabelledLook.of(Gradients.of(case.radiograph()), np.asarray(case.points, dtype=np.float64))
 
 
 def _answers_now(

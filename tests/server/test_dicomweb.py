@@ -41,6 +41,8 @@ sys.path.insert(0, str(resource("MonaiLabelApp")))
 from datastore import ConflictError
 from dicomweb import DicomWebDatastore, DicomWebOptions
 from ledger import State
+from shapes import StudyShape
+from templates import StudyTemplates
 
 pytestmark = pytest.mark.slow
 
@@ -387,3 +389,24 @@ def test_images_of_an_archive_are_not_uploaded(here: DicomWebDatastore, tmp_path
         here.add_image("x", str(tmp_path / "x.dcm"), {})
     with pytest.raises(NotFoundError, match="the id is its SOPInstanceUID"):
         here.require_image("x")
+
+
+def test_how_labels_look_is_learned_from_what_the_archive_sends(
+    here: DicomWebDatastore, archive: Orthanc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image is looked at once, however often it is used; nobody who waits fetches one; an outage is no verdict."""
+    for seed, image in enumerate(archive.images[:3]):
+        save(here, image, tiny.triangle_image(seed)[1], tmp_path / "label.mrk.json")
+    with monkeypatch.context() as away:
+        away.setattr(here, "archive", Archive("http://127.0.0.1:9/dicom-web"))
+        found = StudyTemplates(here, StudyShape(here))
+        with pytest.raises(RemoteError):
+            found.step()
+        assert found.labels() == 0
+    while found.step():
+        pass
+    assert found.labels() == len(StudyShape(here).placed()) >= 3  # those of tests before lie in the archive, too
+    image = here.require_image(archive.images[3])
+    first = found.say(image, None).evidence
+    assert first is not None
+    assert found.say(here.require_image(archive.images[3]), None).evidence is first

@@ -48,12 +48,12 @@ def same(one: StudyTemplates, other: StudyTemplates) -> bool:
 def test_labels_are_looked_at_one_by_one_and_learned_from_at_once(store: LandmarkDatastore) -> None:
     found = StudyTemplates(store, StudyShape(store))
     assert found.labels() == 0
-    assert found.evidence(store.require_image("image_007"), None) is None
+    assert found.say(store.require_image("image_007"), None).evidence is None
     counts = []
     while found.step():
         counts.append(found.labels())
     assert counts == [0, 0, 3]
-    evidence = found.evidence(store.require_image("image_007"), None)
+    evidence = found.say(store.require_image("image_007"), None).evidence
     assert evidence is not None
     best = evidence.places[torch.arange(3), evidence.weights.argmax(dim=1)].numpy()
     np.testing.assert_allclose(best[1], tiny.triangle_image(7)[1][1], atol=2)  # the others look alike so near by
@@ -63,7 +63,7 @@ def test_an_image_that_was_shown_is_learned_from_as_soon_as_it_is_labelled(
     store: LandmarkDatastore, tmp_path: Path
 ) -> None:
     found = looked_at(store)
-    found.evidence(store.require_image("image_005"), None)
+    found.say(store.require_image("image_005"), None)
     save_final(store, tmp_path, "image_005", 5)
     assert found.labels() == 4
     assert not found.step()
@@ -86,12 +86,14 @@ def test_it_follows_each_change(store: LandmarkDatastore, tmp_path: Path) -> Non
 
 def test_what_is_said_is_kept_until_something_changes(store: LandmarkDatastore, tmp_path: Path) -> None:
     found, image = looked_at(store), store.require_image("image_006")
-    first = found.evidence(image, None)
-    assert first is not None and found.evidence(image, None) is first
-    with_network = found.evidence(image, first)
-    assert with_network is not first and found.evidence(image, first) is with_network
+    first = found.say(image, None).evidence
+    assert first is not None and found.say(image, None).evidence is first
+    with_network = found.say(image, first).evidence
+    assert with_network is not first and found.say(image, first).evidence is with_network
     save_final(store, tmp_path, "image_000", 60)
-    assert found.evidence(image, first) is not with_network
+    assert found.say(image, first, begun=True).evidence is with_network  # nothing moves under the hand of who is at it
+    assert found.say(image, first).evidence is not with_network
+    assert found.say(image, None, begun=True).network is None  # but another model is asked at once
 
 
 def test_an_image_that_can_not_be_read_is_left_out(store: LandmarkDatastore) -> None:
@@ -100,7 +102,7 @@ def test_an_image_that_can_not_be_read_is_left_out(store: LandmarkDatastore) -> 
 
 
 def test_of_many_labels_always_the_same_count(store: LandmarkDatastore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("templates.MOST_LABELS", 2)
+    monkeypatch.setattr("landmarklabel.interaction.templates.MOST_LABELS", 2)
     found = looked_at(store)
     assert found.labels() == 2
     assert same(found, looked_at(store))
@@ -120,7 +122,7 @@ def test_two_ask_while_labels_change(store: LandmarkDatastore, tmp_path: Path) -
 
     def look() -> None:
         while not over.is_set():
-            assert found.evidence(store.require_image("image_007"), None) is not None
+            assert found.say(store.require_image("image_007"), None).evidence is not None
 
     def change() -> None:
         for seed in range(10):

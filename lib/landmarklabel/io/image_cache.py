@@ -73,9 +73,9 @@ class ImageCache:
                     self._fetching.pop(uid, None)
 
     def _used(self, file: Path) -> bool:
-        """Note the use of a file, if it is there."""
+        """Note the use of a file, if it is there. When it was written stays: whether it is the same is seen by that."""
         with suppress(FileNotFoundError):
-            os.utime(file)
+            os.utime(file, ns=(time.time_ns(), file.stat().st_mtime_ns))
             return True
         return False
 
@@ -98,7 +98,7 @@ class ImageCache:
                 if entry.name.endswith(_SUFFIX) and not entry.name.startswith("."):
                     with suppress(FileNotFoundError):
                         status = entry.stat()
-                        found.append((status.st_mtime_ns, status.st_size, Path(entry.path)))
+                        found.append((status.st_atime_ns, status.st_size, Path(entry.path)))
         return found
 
     def _remove_abandoned(self) -> None:
