@@ -7,11 +7,12 @@ import logging
 import re
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from monailabel.utils.sessions import SessionInfo, Sessions
 
-from landmarklabel.errors import ConfigError, NotFoundError
+from landmarklabel.errors import ConfigError, NotFoundError, StorageError
 from landmarklabel.files import atomic_write, storage_errors
 from landmarklabel.io import read_radiograph
 
@@ -21,6 +22,9 @@ _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 # How long a folder without a description may be one that is just being made.
 _BEING_MADE_S = 3600.0
+
+# The part of its time after which a use is noted anew.
+_NOTED_AFTER = 0.05
 
 
 class SessionFolder(Sessions):
@@ -46,9 +50,16 @@ class SessionFolder(Sessions):
                 f"session '{str(session_id)[:60]}' has expired, or never was; PUT /session/ with the image opens one"
             )
         if update_ts:
-            session.last_access_ts = int(time.time())
-            self._write_meta_info(session_id, session)
+            self._note_use(session_id, session)
         return session
+
+    def _note_use(self, session_id: str, session: SessionInfo) -> None:
+        """Not at every click, each of which would wait for the disk; and on a full one clicks go on."""
+        now = int(time.time())
+        if now - session.last_access_ts >= session.expiry * _NOTED_AFTER:
+            session.last_access_ts = now
+            with suppress(StorageError):
+                self._write_meta_info(session_id, session)
 
     def add_session(
         self, data_file: str, expiry: int = 0, uncompress: bool = False, session_id: str | None = None

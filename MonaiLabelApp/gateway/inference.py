@@ -18,6 +18,7 @@ from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import get_mime_type
 from requests_toolbelt import MultipartEncoder
 from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
 
 from gateway.guard import caller_of, require_role
 from gateway.metrics import Metrics
@@ -89,7 +90,9 @@ def inference_routes(queue: FairQueue, metrics: Metrics, timeout_s: float) -> AP
             raise ConfigError("label: no model here takes a label; send corrections in params")
         if not (image or session_id or (file is not None and file.filename)):
             raise ConfigError("which image? give image=ID or session_id=ID, or send a file")
-        asked = _read(request, model, image, session_id, params, file, output or Output.all)
+        # The only part that asks the disk, for which the others would wait here.
+        of_session = await run_in_threadpool(session_image, session_id) if session_id else None
+        asked = _read(request, model, of_session or image, session_id, params, file, output or Output.all)
         job = Job(lambda: _work(asked), asked.lane, asked.client, asked.subject, dispose=_dispose)
         return await _answered(request, job, queue, metrics, timeout_s)
 
@@ -99,7 +102,7 @@ def inference_routes(queue: FairQueue, metrics: Metrics, timeout_s: float) -> AP
 def _read(
     request: Request,
     model: str,
-    image: str,
+    image: str | Path,
     session_id: str,
     params: str,
     file: UploadFile | None,
@@ -114,7 +117,7 @@ def _read(
     if caller.name:
         wanted["user"] = caller.name
     if session_id:
-        wanted |= {"image": session_image(session_id), "session": {"name": session_id}}
+        wanted |= {"image": image, "session": {"name": session_id}}
     else:
         session_id = wanted["session"] if isinstance(wanted.get("session"), str) else ""
     client_id = wanted["client_id"] if isinstance(wanted.get("client_id"), str) else ""

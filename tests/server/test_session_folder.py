@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -54,6 +55,20 @@ def test_a_session_lasts_as_long_as_it_is_used(sessions: SessionFolder, tmp_path
     assert sessions, "MONAI Label cleans up only what is true"
     assert sessions.remove_expired() == 1
     assert not Path(opened.path).exists()
+
+
+def test_a_click_waits_for_no_disk(sessions: SessionFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, opened = sessions.add_session(image(tmp_path))
+    described = (Path(sessions.store_path) / name / "meta.info").stat().st_mtime_ns
+    assert sessions.get_session(name).image == opened.image
+    assert (Path(sessions.store_path) / name / "meta.info").stat().st_mtime_ns == described
+    last_used(sessions, name, HOUR / 2)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert sessions.get_session(name).image == opened.image
 
 
 @pytest.mark.parametrize(
