@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -363,6 +364,17 @@ def test_what_is_too_large_or_interrupted_leaves_nothing(archive: Orthanc, trian
     left = [path.name for path in tmp_path.rglob("images/*")]
     assert not any(archive.bad[2] in name or name.endswith(".part") for name in left)
     assert not list((tmp_path / "bounded").rglob("images/*"))
+
+
+def test_a_data_set_has_the_pixels(here: DicomWebDatastore, archive: Orthanc, tmp_path: Path) -> None:
+    """Not the headers, which are all that lies here of images that nobody has asked for."""
+    image = archive.images[2]
+    save(here, image, tiny.triangle_image(2)[1], tmp_path / "x.mrk.json")
+    file = Path(here.get_dataset_archive(None))
+    with zipfile.ZipFile(file) as data_set:
+        data_set.extract(f"image/{image}.dcm", tmp_path)
+    file.unlink()
+    assert np.array_equal(read_radiograph(tmp_path / f"image/{image}.dcm").pixels, tiny.triangle_image(2)[0])
 
 
 def test_training_sees_the_labelled_images(here: DicomWebDatastore, archive: Orthanc, triangle: Protocol) -> None:
