@@ -71,6 +71,15 @@ def _each(things: Iterable[_T], act: Callable[[_T], None]) -> None:
         raise RemoteError(str(failed))
 
 
+def _may_pass(problem: BaseException | None) -> bool:
+    """Whether the same may do later: the archive, or this machine, failed, and not the label itself."""
+    if isinstance(problem, LandmarkLabelError):  # of a label that could not be read, what kept from it came before
+        passing = isinstance(problem, (RemoteError, NotFoundError, StorageError))
+        return passing or _may_pass(problem.__cause__ or problem.__context__)
+    # Decoders of images say by an OSError without a number that a file is damaged.
+    return isinstance(problem, MemoryError) or (isinstance(problem, OSError) and problem.errno is not None)
+
+
 class Exchange(threading.Thread):
     """Keeps a store and an archive at the same.
 
@@ -235,11 +244,12 @@ class Exchange(threading.Thread):
                 logger.info(
                     "%s of %s stored in the DICOM server as %s", entry.kind, entry.image, entry.document.sop_uid
                 )
-        except (RemoteError, NotFoundError) as problem:
-            self._ledger.settle(entry, State.PENDING, str(problem))
-            raise RemoteError(str(problem)) from None
-        except Exception as problem:  # of this label no document can be made, whatever is tried
+        except Exception as problem:
             reason = str(problem) if isinstance(problem, LandmarkLabelError) else type(problem).__name__
+            if _may_pass(problem):
+                self._ledger.settle(entry, State.PENDING, reason)
+                raise RemoteError(reason) from None
+            # Of this label no document can be made, whatever is tried.
             logger.exception("%s of %s can't be a DICOM document", entry.kind, entry.image)
             self._ledger.settle(entry, State.FAILED, reason)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,10 @@ from orthanc import Orthanc
 from servers import Server, prepare, publish
 
 import tiny
-from landmarklabel.errors import ImageError, NotFoundError, RemoteError
+from landmarklabel.errors import ImageError, LabelError, NotFoundError, RemoteError, StorageError
 from landmarklabel.io import read_radiograph
 from landmarklabel.io.dataset import read_dataset
-from landmarklabel.io.dicom_documents import made_at
+from landmarklabel.io.dicom_documents import DocumentId, made_at
 from landmarklabel.io.dicom_seg import seg_to_segmentation
 from landmarklabel.io.dicom_sr import sr_to_landmarks
 from landmarklabel.io.dicomweb import Archive, Limits
@@ -41,7 +43,7 @@ sys.path.insert(0, str(resource("MonaiLabelApp")))
 
 from datastore import ConflictError
 from dicomweb import DicomWebDatastore, DicomWebOptions
-from ledger import State
+from ledger import Entry, State
 
 pytestmark = pytest.mark.slow
 
@@ -289,6 +291,35 @@ def test_a_label_that_was_sent_without_an_answer_is_stored_once(
     here.ledger.settle(entry, State.PENDING)  # as after a power failure before the answer came
     here.exchange.send()
     assert [report.SOPInstanceUID for report in reports(archive, image)] == [entry.document.sop_uid]
+
+
+@pytest.mark.parametrize(
+    ("problem", "expected"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), State.PENDING),
+        (OSError(errno.EMFILE, "Too many open files"), State.PENDING),
+        (StorageError("the disk is full"), State.PENDING),
+        (MemoryError(), State.PENDING),
+        (LabelError("the label has no points"), State.FAILED),
+        (OSError("image file is truncated"), State.FAILED),
+        (ValueError("a name is too long"), State.FAILED),
+    ],
+)
+def test_a_label_that_this_machine_could_not_send_is_sent_later(
+    tmp_path: Path, triangle: Protocol, monkeypatch: pytest.MonkeyPatch, problem: Exception, expected: State
+) -> None:
+    """Only what the label itself is the reason of is given up."""
+    options = DicomWebOptions.of("http://127.0.0.1:9/dicom-web", {"dicomweb_folder": str(tmp_path)})
+    exchange = DicomWebDatastore(options, triangle, active=False, auto_reload=False).exchange
+    exchange._ledger.put(Entry("1.2.3", "landmarks", "", DocumentId(), State.PENDING))
+
+    def fail(_: Entry) -> None:
+        raise problem
+
+    monkeypatch.setattr(exchange, "_document", fail)
+    with suppress(RemoteError):  # which has it tried again
+        exchange.send()
+    assert exchange._ledger.counts()[expected.value] == 1
 
 
 def test_the_label_made_last_counts(
