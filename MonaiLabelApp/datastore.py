@@ -147,7 +147,7 @@ class LandmarkDatastore(Datastore):
         Raises:
             NotFoundError: there is no such label.
         """
-        self.require_image(label_id)
+        self.store.image_file(label_id)
         return self.store.label(label_id, _text(label_tag)).info
 
     def derived(self) -> dict[str, dict[str, tuple[float, float]]]:

@@ -408,6 +408,22 @@ def test_a_data_set_has_the_pixels(here: DicomWebDatastore, archive: Orthanc, tm
     assert np.array_equal(read_radiograph(tmp_path / f"image/{image}.dcm").pixels, tiny.triangle_image(2)[0])
 
 
+def test_what_is_known_of_a_label_needs_no_archive(
+    here: DicomWebDatastore, archive: Orthanc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch asks it of every image before it begins."""
+    image = archive.images[2]
+    save(here, image, tiny.triangle_image(2)[1], tmp_path / "x.mrk.json")
+
+    def down(*_: Any) -> None:
+        raise RemoteError("the DICOM server can't be reached")
+
+    monkeypatch.setattr(here.archive, "instance", down)
+    assert here.get_label_info(image, "final")["dicom"]["state"] == "pending"
+    with pytest.raises(NotFoundError, match="there is no image '1.2.3'"):
+        here.get_label_info("1.2.3", "final")
+
+
 def test_training_sees_the_labelled_images(here: DicomWebDatastore, archive: Orthanc, triangle: Protocol) -> None:
     """With their pixels, of one patient under a name that is not the patient's; and nothing stays behind."""
     labelled = here.labelled_images()
