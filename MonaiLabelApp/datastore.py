@@ -167,7 +167,7 @@ class LandmarkDatastore(Datastore):
             try:
                 found[name] = read_derived(path, self.protocol, self.geometry(name))
             except LandmarkLabelError as problem:
-                logger.warning("new landmarks on %s are left out: %s", name, problem)
+                logger.warning("the new landmarks on an image are left out (%s)", type(problem).__name__)
         return found
 
     def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:

@@ -218,6 +218,9 @@ def test_nothing_of_the_server_says_who_the_patient_is(server: Server, archive: 
     assert len(everything) > 12
     for secret in ("Secret", NUMBER, "A-77", "19700101"):
         assert not any(secret.encode() in content for content in everything)
+    log = server.log.read_text()
+    assert "landmarks stored in the DICOM server" in log
+    assert not [image for image in [*archive.images, *archive.bad] if image in log]
 
 
 def test_images_can_be_neither_put_nor_deleted(server: Server, archive: Orthanc, tmp_path: Path) -> None:
