@@ -340,6 +340,8 @@ class Exchange(threading.Thread):
             try:
                 write(file)
                 self._store.take_label(image, file, "final", {"source": f"DICOM {where}"})
+            except StorageError:  # there may be room later, when it is read again
+                raise
             except LandmarkLabelError as problem:
                 _log_left_out(kind, problem)
                 return

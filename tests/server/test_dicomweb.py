@@ -349,6 +349,24 @@ def test_the_label_made_last_counts(
     assert np.allclose(points_of(here, image), points + 2, atol=1e-3)
 
 
+def test_a_document_that_there_is_no_room_for_is_read_later(
+    here: DicomWebDatastore, archive: Orthanc, triangle: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, other = archive.images[2], opened(tmp_path / "other", archive, triangle)
+    save(other, image, tiny.triangle_image(2)[1] + 4, tmp_path / "x.mrk.json")
+    other.exchange.send()
+
+    def full(*_: Any) -> None:
+        raise StorageError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(here, "take_label", full)
+        with pytest.raises(StorageError):
+            here.exchange.look()
+    here.exchange.look()
+    assert np.allclose(points_of(here, image), tiny.triangle_image(2)[1] + 4, atol=1e-3)
+
+
 def test_a_label_that_changes_by_hand_is_sent(here: DicomWebDatastore, archive: Orthanc, tmp_path: Path) -> None:
     image = archive.images[2]
     before = len(reports(archive, image))
