@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from landmarklabel.files import temporary_file
 from landmarklabel.landmarks import LandmarkSet, Status
 from landmarklabel.markups import markups_to_dict, world_positions
 from landmarklabel.measurements.base import Measurement
@@ -55,18 +53,6 @@ def markups_file(landmarks: LandmarkSet, seen: SeenImage, given: Mapping[str, Se
         # Not json.dump, which writes piece by piece in Python: of a click's answer that took a quarter of the time.
         path.write_text(json.dumps(markups_to_dict(landmarks, seen.geometry, given=given)))
     return str(path)
-
-
-@contextmanager
-def temporary_file(prefix: str, suffix: str) -> Iterator[Path]:
-    """A file to be filled in the block; the server deletes it once it is sent."""
-    with tempfile.NamedTemporaryFile(prefix=prefix, suffix=suffix, delete=False) as file:
-        path = Path(file.name)
-    try:
-        yield path
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
 
 
 def to_json(

@@ -12,6 +12,8 @@ from typing import Protocol
 
 import torch
 
+from landmarklabel.errors import RemoteError
+
 logger = logging.getLogger(__name__)
 
 #: By how much lower its priority is, as of Unix: it goes before training, and behind threads that answer.
@@ -67,7 +69,11 @@ class Task(Protocol):
     """Work in small pieces."""
 
     def step(self) -> bool:
-        """Do a piece, of about a second at most; False if there is nothing to do."""
+        """Do a piece, of about a second at most; False if there is nothing to do.
+
+        Raises:
+            RemoteError: it waits for another server.
+        """
 
 
 class Background:
@@ -119,10 +125,12 @@ class Background:
             return False
         try:
             return task.step()
+        except RemoteError:  # down for a weekend, it fills no log
+            pass
         except Exception:  # whatever it was, the thread goes on
             logger.exception("background work failed; it is tried again in %.0f s", _AFTER_FAILURE_S)
-            self._resting[number] = time.monotonic() + _AFTER_FAILURE_S
-            return False
+        self._resting[number] = time.monotonic() + _AFTER_FAILURE_S
+        return False
 
 
 def lower_this_thread() -> None:

@@ -26,6 +26,7 @@ from landmarklabel.errors import (
     LandmarkLabelError,
     ModelError,
     NotFoundError,
+    RemoteError,
     StorageError,
     listed,
 )
@@ -134,7 +135,11 @@ class BatchInference:
     # Doing --------------------------------------------------------------------------------------------------
 
     def step(self) -> bool:
-        """Answer for one image; False if no batch runs."""
+        """Answer for one image; False if no batch runs.
+
+        Raises:
+            RemoteError: another server, which has the image, does not answer; the others go before it now.
+        """
         with self._changed:
             if self._state.get("status") != _RUNNING:
                 return False
@@ -181,7 +186,21 @@ class BatchInference:
             return None
 
     def _answer(self, name: str, request: Mapping[str, Any], batch: str) -> None:
-        file, problem = None, None
+        try:
+            problem = self._tried(name, request, batch)
+        except RemoteError as error:
+            self._put_back(name, str(error), batch)
+            raise
+        except (StorageError, ModelError):  # no other image would fare better
+            raise
+        except Exception:
+            self._note(name, f"image {name}: the server failed on it; its log says where", batch)
+            raise
+        self._note(name, problem, batch)
+
+    def _tried(self, name: str, request: Mapping[str, Any], batch: str) -> str | None:
+        """Answer for an image; why it can't be, if the reason is the image."""
+        file = None
         try:
             path = self._store.require_image(name)
             file, params = self._tasks[request["model"]]({"image": str(path), "image_name": name})
@@ -190,13 +209,21 @@ class BatchInference:
             if self._is_wanted(batch):
                 self._store.save_label(name, file, request["label_tag"], info)
         except NotFoundError:  # deleted a moment ago
-            pass
+            return None
         except (ImageError, LabelError) as error:
-            problem = str(error)
+            return str(error)
+        except OSError as error:
+            return f"image {name}: can't be answered for ({error.strerror or type(error).__name__})"
         finally:
             if file is not None:
                 Path(file).unlink(missing_ok=True)
-        self._note(name, problem, batch)
+        return None
+
+    def _put_back(self, name: str, sentence: str, batch: str) -> None:
+        with self._changed:
+            if self._state["id"] == batch and self._todo is not None:
+                self._todo.append(name)
+                self._state["details"] = [sentence]
 
     def _is_wanted(self, batch: str) -> bool:
         with self._changed:
@@ -207,6 +234,7 @@ class BatchInference:
             if self._state["id"] != batch:
                 return
             self._state["done"] += 1
+            self._state["details"] = []
             if problem is not None:
                 self._state["failed"] += 1
                 if len(self._state["failures"]) < _MOST_FAILURES:

@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
 from labels import DERIVED, CheckedLabel, check_label, read_derived
 from landmarklabel.errors import ImageError, LabelError, LandmarkLabelError, NotFoundError
+from landmarklabel.files import storage_errors, temporary_file
 from landmarklabel.io import read_radiograph
 from landmarklabel.io.headers import read_geometry
 from landmarklabel.io.images import SUFFIXES_OF_FORMAT, sniff
@@ -153,7 +155,7 @@ class LandmarkDatastore(Datastore):
         Raises:
             NotFoundError: there is no such label.
         """
-        self.require_image(label_id)
+        self.store.image_file(label_id)
         return self.store.label(label_id, _text(label_tag)).info
 
     def derived(self) -> dict[str, dict[str, tuple[float, float]]]:
@@ -173,7 +175,7 @@ class LandmarkDatastore(Datastore):
             try:
                 found[name] = read_derived(path, self.protocol, self.geometry(name))
             except LandmarkLabelError as problem:
-                logger.warning("new landmarks on %s are left out: %s", name, problem)
+                logger.warning("the new landmarks on an image are left out (%s)", type(problem).__name__)
         return found
 
     def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:
@@ -199,17 +201,28 @@ class LandmarkDatastore(Datastore):
 
         Raises:
             NotFoundError: there is no final label.
+            StorageError: the disk is full.
         """
-        cases = self.datalist()
+        cases = list(self.store.label_files("final").items())
         if not cases:
             raise NotFoundError("there is no image with a final label to put into an archive")
         chosen = cases[:limit_cases] if limit_cases and limit_cases > 0 else cases
-        with tempfile.NamedTemporaryFile(delete=False) as file, zipfile.ZipFile(file, mode="w") as archive:
-            for case in chosen:
-                for kind, path in case.items():
-                    archive.write(path, f"{kind}/{Path(path).name}")
+        with (
+            storage_errors(Path(tempfile.gettempdir()) / "dataset.zip", "the data set"),
+            temporary_file("dataset_", ".zip") as path,
+            zipfile.ZipFile(path, mode="w") as archive,
+        ):
+            for name, label in chosen:
+                self._add_case(archive, name, label)
             archive.writestr("metadata.json", json.dumps(self.json()))
-        return file.name
+        return str(path)
+
+    def _add_case(self, archive: zipfile.ZipFile, name: str, label: Path) -> None:
+        """Put an image and its label into an archive; neither, if one was deleted a moment ago or is no image."""
+        with suppress(NotFoundError, ImageError, FileNotFoundError):
+            image, named, content = self.require_image(name), self.store.image_file(name).name, label.read_bytes()
+            archive.write(image, f"image/{named}")
+            archive.writestr(f"label/{label.name}", content)
 
     # Writing ------------------------------------------------------------------------------------------------
 

@@ -71,6 +71,15 @@ def _each(things: Iterable[_T], act: Callable[[_T], None]) -> None:
         raise RemoteError(str(failed))
 
 
+def _may_pass(problem: BaseException | None) -> bool:
+    """Whether the same may do later: the archive, or this machine, failed, and not the label itself."""
+    if isinstance(problem, LandmarkLabelError):  # of a label that could not be read, what kept from it came before
+        passing = isinstance(problem, (RemoteError, NotFoundError, StorageError))
+        return passing or _may_pass(problem.__cause__ or problem.__context__)
+    # Decoders of images say by an OSError without a number that a file is damaged.
+    return isinstance(problem, MemoryError) or (isinstance(problem, OSError) and problem.errno is not None)
+
+
 class Exchange(threading.Thread):
     """Keeps a store and an archive at the same.
 
@@ -137,8 +146,8 @@ class Exchange(threading.Thread):
             now = f"the exchange with the DICOM server failed ({type(problem).__name__}); the log says where"
             logger.exception("the exchange with the DICOM server failed")
         self._problems[step] = now
-        if now != before:  # an archive that is down for a weekend fills no log
-            logger.warning("%s", now or "the DICOM server answers again")
+        if bool(now) != bool(before):  # an archive that is down for a weekend fills no log
+            logger.warning("the exchange with the DICOM server %s", "fails: GET /info/ says how" if now else "goes on")
         return bool(now)
 
     def look(self) -> None:
@@ -186,7 +195,7 @@ class Exchange(threading.Thread):
         except Exception as problem:  # elements can be damaged in any way
             ours = isinstance(problem, LandmarkLabelError)
             reason = str(problem) if ours else f"image {uid}: damaged DICOM header ({type(problem).__name__})"
-            logger.warning("left out: %s", reason)
+            logger.warning("an image of the DICOM server is left out (%s)", type(problem).__name__)
             self._ledger.refuse(uid, reason)
             return False
 
@@ -232,15 +241,14 @@ class Exchange(threading.Thread):
             if document is not None:
                 self._archive.store(document)
                 self._ledger.settle(entry, State.STORED)
-                logger.info(
-                    "%s of %s stored in the DICOM server as %s", entry.kind, entry.image, entry.document.sop_uid
-                )
-        except (RemoteError, NotFoundError) as problem:
-            self._ledger.settle(entry, State.PENDING, str(problem))
-            raise RemoteError(str(problem)) from None
-        except Exception as problem:  # of this label no document can be made, whatever is tried
+                logger.info("%s stored in the DICOM server", entry.kind)
+        except Exception as problem:
             reason = str(problem) if isinstance(problem, LandmarkLabelError) else type(problem).__name__
-            logger.exception("%s of %s can't be a DICOM document", entry.kind, entry.image)
+            if _may_pass(problem):
+                self._ledger.settle(entry, State.PENDING, reason)
+                raise RemoteError(reason) from None
+            # Of this label no document can be made, whatever is tried.
+            logger.exception("%s can't be a DICOM document", entry.kind)
             self._ledger.settle(entry, State.FAILED, reason)
 
     def _document(self, entry: Entry) -> Dataset | None:
@@ -301,7 +309,7 @@ class Exchange(threading.Thread):
             self._waiting.add(series)  # its image is not here yet
             return False
         except LandmarkLabelError as problem:
-            logger.warning("left out: %s", problem)
+            _log_left_out(kind, problem)
             return True
         with self._mutex:
             entry = self._ledger.entry(image, kind)
@@ -332,10 +340,17 @@ class Exchange(threading.Thread):
             try:
                 write(file)
                 self._store.take_label(image, file, "final", {"source": f"DICOM {where}"})
+            except StorageError:  # there may be room later, when it is read again
+                raise
             except LandmarkLabelError as problem:
-                logger.warning("left out: %s", problem)
+                _log_left_out(kind, problem)
                 return
         saved = self._label(image, kind)
         if saved is not None:
             self._ledger.put(Entry(image, kind, sha256(saved), identity, State.READ))
-            logger.info("%s of %s read from the DICOM server", kind, image)
+            logger.info("%s read from the DICOM server", kind)
+
+
+def _log_left_out(kind: str, problem: Exception) -> None:
+    """Without the sentence, which has UIDs, as those of images."""
+    logger.warning("%s of the DICOM server are left out (%s)", kind, type(problem).__name__)

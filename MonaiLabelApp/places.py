@@ -138,7 +138,7 @@ class DerivedPlaces:
         try:
             points = read_markups(path, self._store.protocol, self._store.geometry(name)).points
         except LandmarkLabelError as problem:
-            logger.warning("the final label of %s is left out: %s", name, problem)
+            logger.warning("the final label of an image is left out (%s)", type(problem).__name__)
             return None
         return points if np.isfinite(points).all(axis=1).any() else None
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from datastore import LandmarkDatastore
 from landmarklabel.active import Scorer, appearance
 from landmarklabel.active.features import Features
 from landmarklabel.active.scores import Known, Scores
-from landmarklabel.errors import ImageError, ModelError, NotFoundError
+from landmarklabel.errors import ImageError, ModelError, NotFoundError, RemoteError, StorageError
 from landmarklabel.io import read_radiograph
 from models import PublishedModel
 from shapes import StudyShape
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 # While scores come in, choices are made by what was known some seconds ago.
 _SNAPSHOT_S = 5.0
+
+# In place of the content of an image that could not even be fetched, or opened; before its id.
+_UNKNOWN = "@"
 
 _NO_LOOK: Features = np.empty(0, dtype=np.float32)
 
@@ -71,7 +75,11 @@ class ImageKnowledge:
     # Finding out --------------------------------------------------------------------------------------------
 
     def step(self) -> bool:
-        """Find out about one image; False if nothing is to be found out."""
+        """Find out about one image; False if nothing is to be found out.
+
+        Raises:
+            RemoteError: another server, which has the image, does not answer; the others go before it now.
+        """
         self._plan()
         if not self._todo:
             self._renew_snapshot(at_once=True)
@@ -82,6 +90,10 @@ class ImageKnowledge:
         try:
             with suppress(NotFoundError, FileNotFoundError):  # deleted a moment ago
                 self._look_at(name)
+        except (RemoteError, StorageError):
+            with self._lock:
+                self._todo.append(name)
+            raise
         finally:
             self._looking = 0
         self._seconds.append(time.perf_counter() - start)
@@ -138,14 +150,35 @@ class ImageKnowledge:
 
     def _is_another(self, name: str, content: str) -> bool:
         """Whether the file of an image that could not be read has been replaced."""
+        if content.startswith(_UNKNOWN):  # until the next start: it would be fetched with every label that is saved
+            return False
         try:
-            return self._scores.content(name, self._store.require_image(name)) != content
-        except (NotFoundError, OSError):
+            return self._opened(name)[1] != content
+        except (NotFoundError, ImageError, RemoteError, OSError):
             return False
 
-    def _look_at(self, name: str) -> None:
+    def _opened(self, name: str) -> tuple[Path, str]:
+        """The file of an image, and its content.
+
+        Raises:
+            ImageError: it can't be fetched, or opened.
+            RemoteError: another server, which has it, does not answer.
+            NotFoundError, FileNotFoundError: it was deleted a moment ago.
+        """
         path = self._store.require_image(name)
-        content = self._scores.content(name, path)
+        try:
+            return path, self._scores.content(name, path)
+        except FileNotFoundError:
+            raise
+        except OSError as problem:
+            raise ImageError(f"image {name}: can't be read ({problem.strerror})") from None
+
+    def _look_at(self, name: str) -> None:
+        try:
+            path, content = self._opened(name)
+        except ImageError as error:
+            self._keep_unopened(name, str(error))
+            return
         if name not in self._checked:
             self._forget_problem(content)
         look = self._known.appearance.get(content)
@@ -182,6 +215,15 @@ class ImageKnowledge:
             self._checked.add(name)
             if problem is not None:
                 self._known.problems[content] = problem
+
+    def _keep_unopened(self, name: str, problem: str) -> None:
+        """In memory alone: what is kept for the next server goes by content."""
+        content = f"{_UNKNOWN}{name}"
+        with self._lock:
+            self._contents[name] = content
+            self._known.appearance[content] = _NO_LOOK
+            self._known.problems[content] = problem
+            self._checked.add(name)
 
     def _is_unlabelled(self, name: str) -> bool:
         return self._store.get_label_uri(name, "final") == ""

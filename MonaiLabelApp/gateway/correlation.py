@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.guard import caller_of, rule_of
 from gateway.metrics import Metrics
 from gateway.replies import header
+from gateway.traces import trace
 
 logger = logging.getLogger("landmarklabel.requests")
 
@@ -71,7 +72,7 @@ class Correlation:
 
 
 class WithRequestId(logging.Formatter):
-    """Another formatter's lines, with the id of the request that they come of."""
+    """Another formatter's lines, with the id of the request that they come of; of errors, without what they say."""
 
     def __init__(self, inner: logging.Formatter) -> None:
         super().__init__()
@@ -79,6 +80,8 @@ class WithRequestId(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         name = _current.get()
+        if record.exc_info and record.exc_info[1] is not None:
+            record.exc_text = trace(record.exc_info[1])  # a formatter makes its own only where there is none
         return f"{self._inner.format(record)} [{name}]" if name else self._inner.format(record)
 
 

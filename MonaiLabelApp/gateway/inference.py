@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, HTTPException, Request, UploadFile
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import get_mime_type
 from requests_toolbelt import MultipartEncoder
-from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from gateway.guard import caller_of, require_role
 from gateway.metrics import Metrics
 from gateway.queue import BusyError, FairQueue, Job, Lane, SupersededError
+from gateway.replies import PassingFile
 from gateway.sessions import session_image
 from gateway.strict_json import parse_object
 from gateway.uploads import called, ending_of, put_down, require_image
@@ -183,9 +183,7 @@ def _work(asked: Asked) -> Response:
 def _respond(file: Path | None, params: dict[str, Any], output: Output) -> Response:
     """File, JSON or both, as MONAI Label's own clients read them; the file is deleted once it is read or sent."""
     if output is Output.image and file is not None:
-        return FileResponse(
-            file, media_type=get_mime_type(str(file)), filename=file.name, background=BackgroundTask(_delete, file)
-        )
+        return PassingFile(file, media_type=get_mime_type(str(file)), filename=file.name)
     try:
         if output is Output.json or file is None:
             return JSONResponse(params)
@@ -202,7 +200,7 @@ def _respond(file: Path | None, params: dict[str, Any], output: Output) -> Respo
 
 
 def _dispose(response: Response) -> None:
-    if isinstance(response, FileResponse):
+    if isinstance(response, PassingFile):
         _delete(Path(response.path))
 
 

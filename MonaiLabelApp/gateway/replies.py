@@ -1,16 +1,27 @@
-"""Refusals that are sent before, or in place of, a route: JSON with one sentence, as all errors are."""
+"""Answers of more than one route: refusals, which are JSON with one sentence, and files that are deleted once sent."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 
-from starlette.responses import JSONResponse
+from starlette.responses import FileResponse, JSONResponse
 from starlette.types import Receive, Scope, Send
 
 # A client that still sends while the connection is closed may never see the answer; it is listened to for so long.
 _LISTEN_BYTES, _LISTEN_S = 16 << 20, 2.0
+
+
+class PassingFile(FileResponse):
+    """A file that is deleted however its sending ends: Starlette does no background task of a Range that is refused."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            Path(self.path).unlink(missing_ok=True)
 
 
 def sentence(status: int, text: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

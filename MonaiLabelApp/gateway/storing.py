@@ -9,9 +9,9 @@ from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import FileResponse, Response
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import get_mime_type
-from starlette.background import BackgroundTask
 
 from gateway.guard import caller_of
+from gateway.replies import PassingFile
 from gateway.strict_json import parse_object
 from gateway.uploads import base_name, ending_of, put_down, require_image
 from landmarklabel.errors import ConfigError, NotFoundError
@@ -63,9 +63,8 @@ def storing_routes() -> APIRouter:
         store = app_instance().datastore()
         if not store.datalist():
             raise NotFoundError("there is no image with a final label yet")
-        archive = Path(store.get_dataset_archive(limit_cases))  # a temporary file, which MONAI Label never deletes
-        delete = BackgroundTask(archive.unlink, missing_ok=True)
-        return FileResponse(archive, media_type="application/zip", filename="dataset.zip", background=delete)
+        archive = store.get_dataset_archive(limit_cases)  # a temporary file, which MONAI Label never deletes
+        return PassingFile(archive, media_type="application/zip", filename="dataset.zip")
 
     @router.put("/image/info", summary="Add to what is known of an image")
     def put_image_info(request: Request, image: str, info: Text = "{}") -> None:

@@ -9,17 +9,10 @@ from typing import Any
 import numpy as np
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 
-from answers import (
-    describe,
-    landmark_to_json,
-    landmarks_to_json,
-    least_confident_first,
-    markups_file,
-    temporary_file,
-    to_json,
-)
+from answers import describe, landmark_to_json, landmarks_to_json, least_confident_first, markups_file, to_json
 from landmarklabel.carry import carried
 from landmarklabel.errors import ConfigError, ModelError
+from landmarklabel.files import temporary_file
 from landmarklabel.io.segmentations import write_segmentation
 from landmarklabel.io.uvmaps import write_uv_maps
 from landmarklabel.landmarks import Status

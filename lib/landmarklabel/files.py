@@ -103,6 +103,18 @@ def atomic_write(path: Path, data: bytes, what: str = "") -> None:
         temporary.write_bytes(data)
 
 
+@contextmanager
+def temporary_file(prefix: str, suffix: str) -> Iterator[Path]:
+    """A file to be filled in the block, which stays once that ends without an error: whoever sends it deletes it."""
+    with tempfile.NamedTemporaryFile(prefix=prefix, suffix=suffix, delete=False) as file:
+        path = Path(file.name)
+    try:
+        yield path
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
 def to_json(content: Any) -> bytes:
     """JSON of nested dicts, lists, numbers and text; a number that is not finite becomes null: JSON has none."""
     return json.dumps(_finite(content), indent=1, allow_nan=False).encode()

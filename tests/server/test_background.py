@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from landmarklabel.errors import RemoteError
 from landmarklabel.resources import resource
 
 sys.path.insert(0, str(resource("MonaiLabelApp")))
@@ -153,3 +154,17 @@ def test_the_more_urgent_goes_first_and_a_failure_stops_nothing() -> None:
         assert second.done.wait(20)
     assert order[:7] == ["failing", "first", "first", "first", "second", "first", "second"]
     assert order.count("failing") == 1
+
+
+def test_what_waits_for_another_server_rests_and_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    asked: list[str] = []
+
+    class Far:
+        def step(self) -> bool:
+            asked.append("far")
+            raise RemoteError("the DICOM server can't be reached")
+
+    here = Counting(3)
+    with running(Background(Clicks(), [Far(), here])):
+        assert here.done.wait(20)
+    assert (len(asked), caplog.records) == (1, [])

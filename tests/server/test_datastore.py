@@ -1,10 +1,13 @@
 """The label store by itself: what is refused leaves everything as it was, and nobody's change is lost."""
 
+import errno
 import json
 import logging
 import shutil
 import sys
+import tempfile
 import threading
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -319,6 +322,32 @@ def test_new_landmarks_are_kept_for_each_image(store: LandmarkDatastore, studies
     assert store.derived() == {}
 
 
+def test_a_data_set_is_without_what_was_deleted_a_moment_ago(store: LandmarkDatastore, studies: Path) -> None:
+    (studies / "image_001.png").unlink()
+    (studies / "labels/final/image_002.mrk.json").unlink()
+    file = Path(store.get_dataset_archive(3))
+    with zipfile.ZipFile(file) as archive:
+        assert archive.namelist() == ["image/image_000.png", "label/image_000.mrk.json", "metadata.json"]
+        assert archive.read("image/image_000.png") == (studies / "image_000.png").read_bytes()
+    assert file.stat().st_mode & 0o077 == 0  # others on this machine are to see none of it
+    file.unlink()
+
+
+def test_a_data_set_without_room_is_said_and_leaves_nothing(
+    store: LandmarkDatastore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "write", full)
+    with pytest.raises(StorageError, match="the disk is full: the data set could not be written to"):
+        store.get_dataset_archive(None)
+    assert not list((tmp_path / "tmp").iterdir())
+
+
 def test_new_landmarks_that_are_handed_out_are_the_callers_own(store: LandmarkDatastore, tmp_path: Path) -> None:
     store.save_label("image_000", str(markups(tmp_path / "a.mrk.json", M=(5, 6))), "derived", {})
     store.derived()["image_000"].clear()
@@ -336,8 +365,7 @@ def test_new_landmarks_put_by_hand_that_can_not_be_used_are_left_out(
     store.refresh()
     with caplog.at_level(logging.WARNING):
         assert store.derived() == {"image_001": {"M": (5, 6)}}
-    assert "new landmarks on image_000 are left out: image_000.mrk.json: top: triangle has it already" in caplog.text
-    assert "new landmarks on image_002 are left out: image_002.mrk.json: not JSON" in caplog.text
+    assert caplog.messages == ["the new landmarks on an image are left out (LabelError)"] * 2
 
 
 def test_new_landmarks_are_read_once(store: LandmarkDatastore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import signal
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +23,10 @@ from orthanc import Orthanc
 from servers import Server, prepare, publish
 
 import tiny
-from landmarklabel.errors import ImageError, NotFoundError, RemoteError
+from landmarklabel.errors import ImageError, LabelError, NotFoundError, RemoteError, StorageError
 from landmarklabel.io import read_radiograph
 from landmarklabel.io.dataset import read_dataset
-from landmarklabel.io.dicom_documents import made_at
+from landmarklabel.io.dicom_documents import DocumentId, made_at
 from landmarklabel.io.dicom_seg import seg_to_segmentation
 from landmarklabel.io.dicom_sr import sr_to_landmarks
 from landmarklabel.io.dicomweb import Archive, Limits
@@ -40,7 +43,7 @@ sys.path.insert(0, str(resource("MonaiLabelApp")))
 
 from datastore import ConflictError
 from dicomweb import DicomWebDatastore, DicomWebOptions
-from ledger import State
+from ledger import Entry, State
 from shapes import StudyShape
 from templates import StudyTemplates
 
@@ -217,6 +220,9 @@ def test_nothing_of_the_server_says_who_the_patient_is(server: Server, archive: 
     assert len(everything) > 12
     for secret in ("Secret", NUMBER, "A-77", "19700101"):
         assert not any(secret.encode() in content for content in everything)
+    log = server.log.read_text()
+    assert "landmarks stored in the DICOM server" in log
+    assert not [image for image in [*archive.images, *archive.bad] if image in log]
 
 
 def test_images_can_be_neither_put_nor_deleted(server: Server, archive: Orthanc, tmp_path: Path) -> None:
@@ -292,6 +298,35 @@ def test_a_label_that_was_sent_without_an_answer_is_stored_once(
     assert [report.SOPInstanceUID for report in reports(archive, image)] == [entry.document.sop_uid]
 
 
+@pytest.mark.parametrize(
+    ("problem", "expected"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), State.PENDING),
+        (OSError(errno.EMFILE, "Too many open files"), State.PENDING),
+        (StorageError("the disk is full"), State.PENDING),
+        (MemoryError(), State.PENDING),
+        (LabelError("the label has no points"), State.FAILED),
+        (OSError("image file is truncated"), State.FAILED),
+        (ValueError("a name is too long"), State.FAILED),
+    ],
+)
+def test_a_label_that_this_machine_could_not_send_is_sent_later(
+    tmp_path: Path, triangle: Protocol, monkeypatch: pytest.MonkeyPatch, problem: Exception, expected: State
+) -> None:
+    """Only what the label itself is the reason of is given up."""
+    options = DicomWebOptions.of("http://127.0.0.1:9/dicom-web", {"dicomweb_folder": str(tmp_path)})
+    exchange = DicomWebDatastore(options, triangle, active=False, auto_reload=False).exchange
+    exchange._ledger.put(Entry("1.2.3", "landmarks", "", DocumentId(), State.PENDING))
+
+    def fail(_: Entry) -> None:
+        raise problem
+
+    monkeypatch.setattr(exchange, "_document", fail)
+    with suppress(RemoteError):  # which has it tried again
+        exchange.send()
+    assert exchange._ledger.counts()[expected.value] == 1
+
+
 def test_the_label_made_last_counts(
     here: DicomWebDatastore, archive: Orthanc, triangle: Protocol, tmp_path: Path
 ) -> None:
@@ -314,6 +349,24 @@ def test_the_label_made_last_counts(
     other.exchange.send()
     here.exchange.look()
     assert np.allclose(points_of(here, image), points + 2, atol=1e-3)
+
+
+def test_a_document_that_there_is_no_room_for_is_read_later(
+    here: DicomWebDatastore, archive: Orthanc, triangle: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, other = archive.images[2], opened(tmp_path / "other", archive, triangle)
+    save(other, image, tiny.triangle_image(2)[1] + 4, tmp_path / "x.mrk.json")
+    other.exchange.send()
+
+    def full(*_: Any) -> None:
+        raise StorageError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(here, "take_label", full)
+        with pytest.raises(StorageError):
+            here.exchange.look()
+    here.exchange.look()
+    assert np.allclose(points_of(here, image), tiny.triangle_image(2)[1] + 4, atol=1e-3)
 
 
 def test_a_label_that_changes_by_hand_is_sent(here: DicomWebDatastore, archive: Orthanc, tmp_path: Path) -> None:
@@ -365,6 +418,33 @@ def test_what_is_too_large_or_interrupted_leaves_nothing(archive: Orthanc, trian
     left = [path.name for path in tmp_path.rglob("images/*")]
     assert not any(archive.bad[2] in name or name.endswith(".part") for name in left)
     assert not list((tmp_path / "bounded").rglob("images/*"))
+
+
+def test_a_data_set_has_the_pixels(here: DicomWebDatastore, archive: Orthanc, tmp_path: Path) -> None:
+    """Not the headers, which are all that lies here of images that nobody has asked for."""
+    image = archive.images[2]
+    save(here, image, tiny.triangle_image(2)[1], tmp_path / "x.mrk.json")
+    file = Path(here.get_dataset_archive(None))
+    with zipfile.ZipFile(file) as data_set:
+        data_set.extract(f"image/{image}.dcm", tmp_path)
+    file.unlink()
+    assert np.array_equal(read_radiograph(tmp_path / f"image/{image}.dcm").pixels, tiny.triangle_image(2)[0])
+
+
+def test_what_is_known_of_a_label_needs_no_archive(
+    here: DicomWebDatastore, archive: Orthanc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch asks it of every image before it begins."""
+    image = archive.images[2]
+    save(here, image, tiny.triangle_image(2)[1], tmp_path / "x.mrk.json")
+
+    def down(*_: Any) -> None:
+        raise RemoteError("the DICOM server can't be reached")
+
+    monkeypatch.setattr(here.archive, "instance", down)
+    assert here.get_label_info(image, "final")["dicom"]["state"] == "pending"
+    with pytest.raises(NotFoundError, match="there is no image '1.2.3'"):
+        here.get_label_info("1.2.3", "final")
 
 
 def test_training_sees_the_labelled_images(here: DicomWebDatastore, archive: Orthanc, triangle: Protocol) -> None:

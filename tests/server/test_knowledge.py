@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 import tiny
 from landmarklabel.active.scores import Scores
-from landmarklabel.errors import ImageError
+from landmarklabel.errors import ImageError, RemoteError
 from landmarklabel.protocol import Protocol
 from landmarklabel.resources import resource
 
@@ -49,3 +50,44 @@ def test_what_could_not_be_read_is_tried_again_by_the_next_server(
         assert set(looked_through()) == {"broken", "image_001"}
     assert set(looked_through()) == {"broken"}
     assert set(looked_through()) == {"broken"}
+
+
+def test_what_can_not_be_fetched_is_unreadable_and_what_is_far_is_tried_later(
+    tmp_path: Path, triangle: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in an archive with a damaged image, that does not answer for another; or with a file that nobody may read."""
+    store = LandmarkDatastore(str(tiny.write_studies(tmp_path / "studies", triangle, 4, 0)), triangle, False)
+    scores = Scores(store.store.index)
+    known, asked = ImageKnowledge(store, (), scores, StudyShape(store)), list[str]()
+    fetch, content, far = store.require_image, scores.content, {"image_002"}
+
+    def fetched(name: str) -> Path:
+        asked.append(name)
+        if name == "image_000":
+            raise ImageError(f"image {name}: damaged DICOM")
+        if name in far:
+            raise RemoteError("the DICOM server can't be reached")
+        return fetch(name)
+
+    def opened(name: str, path: Path) -> str:
+        if name == "image_001":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return content(name, path)
+
+    monkeypatch.setattr(store, "require_image", fetched)
+    monkeypatch.setattr(scores, "content", opened)
+    assert (known.step(), known.step()) == (True, True)
+    with pytest.raises(RemoteError):
+        known.step()
+    assert known.step()
+    far.clear()
+    while known.step():
+        pass
+    assert asked == ["image_000", "image_001", "image_002", "image_003", "image_002"]
+    store.update_image_info("image_003", {"seen": "once"})  # which changes the studies: it is planned anew
+    assert not known.step()
+    assert len(asked) == 5
+    assert known.snapshot().unreadable == {
+        "image_000": "image image_000: damaged DICOM",
+        "image_001": "image image_001: can't be read (Permission denied)",
+    }

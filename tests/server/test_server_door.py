@@ -116,10 +116,20 @@ def test_the_stock_client_and_its_plug_in_of_slicer(
     ]
 
 
-def test_the_whole_data_set_leaves_nothing_behind(small: Server) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "start"),
+    [
+        ("GET", "/datastore/dataset?limit_cases=2", b"PK"),
+        ("POST", "/infer/landmarks?image=image_001&output=image", b"{"),
+    ],
+)
+def test_files_that_are_sent_leave_nothing_behind(small: Server, method: str, path: str, start: bytes) -> None:
+    """Whole, in part, or in parts that there are not."""
     before = set((small.folder / "tmp").iterdir())
-    archive = small("GET", "/datastore/dataset?limit_cases=2")
-    assert archive.content.startswith(b"PK")
+    for wanted, status in (("", 200), ("bytes=0-1", 206), ("bytes=abc", 400), ("bytes=99999999-", 416)):
+        answer = small(method, path, headers={"Range": wanted} if wanted else {})
+        assert answer.status_code == status
+        assert status >= 400 or answer.content.startswith(start)
     small.wait_for(lambda: set((small.folder / "tmp").iterdir()) <= before, 20)
 
 

@@ -260,8 +260,17 @@ def test_requests_have_ids_in_answer_and_log_and_no_names(guarded: ServedServer)
     guarded("POST", "/infer/landmarks", files={"file": ("Doe_Jane.png", picture[:100])})
     session = guarded("PUT", "/session/", files={"files": ("Doe_Jane.png", picture)}).json()["session_id"]
     guarded("POST", f"/infer/landmarks?session_id={session}")
+    label = guarded.studies / "labels/final/image_001.mrk.json"
+    orphan = label.with_name("Doe_John.mrk.json")
+    shutil.copy(label, orphan)
+    assert guarded.put_label(name, label.read_bytes()).status_code == 200
+    (guarded.studies / f".landmarklabel/history/{name}/final.000001.json").write_text(f'"{name}')
+    assert guarded.get(f"/labels/history?image={name}")["versions"] == []
+    guarded.wait_for(lambda: "files of no image" in guarded.log.read_text()[log_before:], 20)
+    orphan.unlink()
     assert guarded("DELETE", f"/datastore/image?id={name}").status_code == 200
     log = guarded.log.read_text()[log_before:]
+    assert "version 1 of a label 'final' is damaged" in log
     assert re.search(r"PUT /datastore/image 200 \d+ ms the_admin .*\[trace-7\]", log)
     assert f"[{strange.headers['x-request-id']}]" in log
     assert "Doe" not in log

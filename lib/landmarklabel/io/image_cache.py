@@ -88,7 +88,7 @@ class ImageCache:
             if file != keep:
                 file.unlink(missing_ok=True)
                 total -= size
-                logger.info("image %s left the cache", file.stem)
+                logger.info("an image of %d bytes left the cache", size)
 
     def _entries(self) -> list[tuple[int, int, Path]]:
         """Time of last use (ns), size and path of each file."""

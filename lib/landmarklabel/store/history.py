@@ -82,7 +82,10 @@ class History:
         try:
             return Version.from_json(path.read_bytes())
         except (OSError, ValueError) as problem:
-            logger.error("%s is damaged: %s", path, problem)
+            logger.error(
+                "version %d of a label '%s' is damaged (%s): landmarklabel labels check says which",
+                number, tag, type(problem).__name__,
+            )  # fmt: skip
             raise NotFoundError(f"the record {path.name} of {self.folder.name} is damaged ({problem})") from None
 
     def content(self, tag: str, version: Version) -> bytes:
@@ -171,7 +174,7 @@ class History:
         except OSError:
             return None
         except ValueError as problem:
-            logger.error("%s is damaged: %s", self.folder / f"{IMAGE}.json", problem)
+            logger.error("what is noted of an image is damaged (%s)", type(problem).__name__)
             return None
         return content if isinstance(content, dict) else None
 

@@ -145,9 +145,9 @@ class Scanner:
             name: Found(suffix, mtime, size)
             for name, suffix, mtime, size in rows(connection, select(*columns).where(LABELS.c.tag == tag))
         }
-        for name in there.keys() - images:
-            if not self._was_deleted(name, tag, there[name][0]):
-                logger.warning("labels/%s/%s%s: there is no image '%s'", tag, name, there[name][0].suffix, name)
+        orphans = [name for name in there.keys() - images if not self._was_deleted(name, tag, there[name][0])]
+        if orphans:  # whose names may be patients'
+            logger.warning("labels/%s: files of no image that is here: %d", tag, len(orphans))
         now = {name: _chosen(files, known.get(name)) for name, files in there.items() if name in images}
         gone = [name for name in known if name not in now]
         changed = {name: found for name, found in now.items() if known.get(name) != found}

@@ -69,7 +69,7 @@ class LabelStore(ImageWriter):
         try:
             self._bury(name, tag, Action.SUPERSEDED, user)
         except LandmarkLabelError as problem:  # the final label is saved
-            logger.warning("the draft of %s stays: %s", name, problem)
+            logger.warning("a draft stays beside its final label (%s)", type(problem).__name__)
 
     def remove_label(self, name: str, tag: str, user: str = "") -> None:
         """Delete a label; its history stays, and :meth:`undelete` brings it back.

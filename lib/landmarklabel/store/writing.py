@@ -59,7 +59,7 @@ class StoreWriter(StoreReader):
         try:
             self._settle(tags, quiet)
         except LandmarkLabelError as problem:  # all is written: the folders will be looked through once more
-            logger.warning("after a change of %s: %s", name, problem)
+            logger.warning("after a change the index could not be told all (%s)", type(problem).__name__)
 
     def _announce(self, tags: list[str], tell: Callable[[Connection], None]) -> list[str]:
         """Returns the folders in which nothing has changed that the index does not know."""

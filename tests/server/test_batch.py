@@ -1,0 +1,68 @@
+"""Batch inference by itself: every image is answered for, counted as failed, or tried later."""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tiny
+from landmarklabel.errors import ImageError, RemoteError
+from landmarklabel.protocol import Protocol
+from landmarklabel.resources import resource
+
+sys.path.insert(0, str(resource("MonaiLabelApp")))
+
+from batch import BatchInference
+from datastore import LandmarkDatastore
+
+
+def test_no_image_is_lost_whatever_fails(tmp_path: Path, triangle: Protocol) -> None:
+    store = LandmarkDatastore(str(tiny.write_studies(tmp_path / "studies", triangle, 5, 1)), triangle, False)
+    label = Path(store.get_label_uri("image_000", "final")).read_bytes()
+    problems: dict[str, Exception] = {
+        "image_001": RemoteError("the DICOM server can't be reached"),
+        "image_002": ImageError("image_002.png: damaged"),
+        "image_003": PermissionError(errno.EACCES, "Permission denied", "/studies/image_003.png"),
+        "image_004": RuntimeError("a surprise"),
+    }
+
+    def task(request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        if problem := problems.get(request["image_name"]):
+            raise problem
+        file = tmp_path / "answer.mrk.json"
+        file.write_bytes(label)
+        return str(file), {"model": {"version": "1"}}
+
+    batch = BatchInference(store, {"landmarks": task}, lambda _: "1", tmp_path / "batch.json")  # type: ignore[dict-item]
+    batch.submit("landmarks", "all", {})
+
+    def answered() -> None:
+        """By the background, to which a surprise is none, and which lets what is far away rest."""
+        while batch.state()["status"] == "RUNNING":
+            try:
+                batch.step()
+            except RuntimeError:
+                pass
+            except RemoteError:
+                if batch.state()["left"] == 1:
+                    return
+
+    answered()
+    state = batch.state()
+    assert (state["status"], state["done"], state["failed"], state["left"]) == ("RUNNING", 4, 3, 1)
+    assert state["details"] == ["the DICOM server can't be reached"]
+    assert state["failures"] == {
+        "image_002": "image_002.png: damaged",
+        "image_003": "image image_003: can't be answered for (Permission denied)",
+        "image_004": "image image_004: the server failed on it; its log says where",
+    }
+    del problems["image_001"]
+    answered()
+    state = batch.state()
+    assert (state["status"], state["images"], state["done"], state["failed"]) == ("DONE", 5, 5, 3)
+    assert state["details"] == []
+    assert json.loads((tmp_path / "batch.json").read_bytes())["done"] == 5
