@@ -210,7 +210,7 @@ class LandmarkDatastore(Datastore):
         with (
             storage_errors(Path(tempfile.gettempdir()) / "dataset.zip", "the data set"),
             temporary_file("dataset_", ".zip") as path,
-            zipfile.ZipFile(path, mode="w") as archive,
+            zipfile.ZipFile(path, mode="w", strict_timestamps=False) as archive,
         ):
             for name, label in chosen:
                 self._add_case(archive, name, label)
