@@ -103,6 +103,7 @@ class Session:
         answer = desk.first()
         screen = None if answer is None else desk.show(answer)
         wait = saving + self._asking + time.perf_counter() - start
+        self._training_now = trains_by(self._client.info())  # asked before, it would do what the reader waits for
         image = open_image(self._cases[name], self._studies)
         desk.look_at(image)
         reading = self._read(name, image, screen, desk)
@@ -173,7 +174,6 @@ class Session:
             self._journal.append([{"event": "trained", "labels": self._training.trained}])
         if self._settings.wait_for_training:
             self._training.wait()
-        self._training_now = trains_by(self._client.info())
 
     def _busy(self) -> bool:
         """Whether the server has something to do that the reader's time is good for."""
