@@ -191,6 +191,8 @@ def test_what_is_wrong_is_said_before_anything_is_made(fails: Callable[..., str]
     assert "is not auto, off, or at:" in fails(*arguments(source, out, "--train", "at:9,3"))
     assert "9 are to be labelled" in fails(*arguments(source, out, "--images", "9"))
     assert "no simulation has begun here" in fails(*arguments(source, out, "--replay", str(tmp_path)))
+    replay = ("--replay", str(tmp_path), "--train", "at:3")
+    assert "train is off there, not at:3" in fails(*arguments(source, out, *replay))
     assert not (out / "studies").exists()
 
 

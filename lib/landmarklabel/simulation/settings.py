@@ -107,7 +107,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "random-strategy": {"strategy": "random"},
     "no-confirm": {"habits": {"confirm": False}},
     "trust": {"habits": {"trust": 0.95}},
-    "no-trust": {"habits": {"trust": 0.0}},
 }
 
 #: The same in words, for tables and pictures.
@@ -124,7 +123,6 @@ TITLES = {
     "random-strategy": "images in random order",
     "no-confirm": "what was found right may move again",
     "trust": "no look where the tool is sure",
-    "no-trust": "every landmark is looked at",
 }
 
 
@@ -132,11 +130,15 @@ def as_variant(settings: Settings, name: str) -> Settings:
     """The same simulation of a variant of the product.
 
     Raises:
-        ConfigError: there is no such variant.
+        ConfigError: there is no such variant, or a replay would leave out what it changes.
     """
     if name not in VARIANTS:
         raise ConfigError(f"--variant {name}: there is none of that name; there are {listed(VARIANTS, 20)}")
     changes = VARIANTS[name]
+    if settings.replay and (taken := listed({"train", "strategy"} & changes.keys())):
+        raise ConfigError(
+            f"--variant {name} changes {taken}, which a replay takes from the other simulation; run it without --replay"
+        )
     habits = {**settings.habits.model_dump(), **changes.get("habits", {})}
     server = (*settings.server, *changes.get("server", ()))
     content = {**settings.model_dump(), **changes, "habits": habits, "server": server}
