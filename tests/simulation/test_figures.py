@@ -83,6 +83,20 @@ def test_trainings_and_sessions_add_up() -> None:
     }  # fmt: skip
     assert found["models_by_image"] == [0, 0, 1]
 
+def test_a_replay_trains_nothing() -> None:
+    kept = {
+        "id": "landmarks",
+        "state": "kept",
+        "published": None,
+        "started": "",
+        "ended": "",
+        "metrics": {},
+        "data": {},
+    }
+    found = figures([*EVENTS[:-1], {"event": "ended", "runs": [kept, kept]}])["trainings"]
+    assert found == {"number": 0, "published": 0, "failed": 0, "seconds": 0, "each": []}
+
+
 
 def test_no_image_is_named() -> None:
     named = [{**event, "image": "anna"} for event in EVENTS]
