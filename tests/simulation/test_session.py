@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 import tiny
+from landmarklabel.errors import RemoteError
 from landmarklabel.io.cases import Case
 from landmarklabel.io.dataset import read_dataset
 from landmarklabel.protocol import Protocol
 from landmarklabel.simulation import session, training
-from landmarklabel.simulation.journal import Journal
+from landmarklabel.simulation.journal import Journal, read_journal
 from landmarklabel.simulation.session import Session
 from landmarklabel.simulation.settings import Habits, Settings
 
-SAVE, NEXT, LOAD, ANSWER, INFO, LEARN = 1.0, 10.0, 100.0, 1000.0, 0.5, 5000.0
+SAVE, NEXT, LOAD, ANSWER, INFO, LEARN, CLICK = 1.0, 10.0, 100.0, 1000.0, 0.5, 5000.0, 0.25
 
 
 class Clock:
@@ -49,6 +50,8 @@ class Server:
         return []
 
     def next_image(self, strategy: str, seed: int) -> str:
+        if not self._images:
+            raise RemoteError("the server is gone")
         self._clock.sleep(NEXT)
         return self._images.pop(0)
 
@@ -90,7 +93,7 @@ def cases(tmp_path: Path, triangle: Protocol) -> dict[str, Case]:
 
 
 def label(folder: Path, protocol: Protocol, cases: Mapping[str, Case], server: Any, **more: Any) -> Journal:
-    settings = Settings(habits=Habits(tolerance=2), **more)
+    settings = Settings(habits=Habits(tolerance=2, click_s=CLICK), **more)
     journal = Journal(folder / "log.jsonl", {"settings": settings.model_dump(mode="json")})
     Session(server, protocol, settings, cases, folder / "studies", journal).run()
     return journal
@@ -104,3 +107,18 @@ def test_a_wait_is_all_from_saving_to_the_answer_but_no_rest(
     waits = [event["wait_s"] for event in label(tmp_path, triangle, cases, server, **more).of("done")]
     learned = 0 if more else LEARN  # while the reader rests, the server goes on
     assert waits == [NEXT + LOAD + ANSWER] + [SAVE + NEXT + LOAD + learned + ANSWER] * 2
+
+
+def test_seconds_and_acts_are_logged_also_of_what_was_interrupted(
+    clock: Clock, tmp_path: Path, triangle: Protocol, cases: dict[str, Case]
+) -> None:
+    names, log = list(cases), tmp_path / "log.jsonl"
+    beside = INFO + SAVE  # before the session, and after its last image
+    with pytest.raises(RemoteError, match="the server is gone"):
+        label(tmp_path, triangle, cases, Server(clock, names[:2]))
+    assert sum(event["seconds"] for event in read_journal(log) if event["event"] == "done") == clock.now - beside
+    clock.sleep(1e6)  # meanwhile nobody worked
+    before = clock.now
+    journal = label(tmp_path, triangle, cases, Server(clock, names[2:]))
+    assert journal.of("done")[-1]["seconds"] == clock.now - before - beside
+    assert [event["at_s"] for event in journal.of("click")] == [CLICK, 2 * CLICK, 3 * CLICK] * 3

@@ -46,7 +46,7 @@ def figures(events: Sequence[Event]) -> dict[str, Any]:
         "waits": _waits(events, images),
         "hours": _hours(images, events, habits),
         "trainings": _trainings(events),
-        "seconds": sum(event["seconds"] for event in events if event["event"] == "ended"),
+        "seconds": round(sum(event.get("seconds", 0.0) for event in events), 1),
         "clicks_by_image": clicks,
         "landmarks_by_image": landmarks,
         "sight_by_image": [_SOURCES.index(event["source"]) for event in images],
