@@ -30,6 +30,11 @@ def test_a_policy_that_there_is_not(train: str) -> None:
         Settings(habits=Habits(tolerance=2), train=train)
 
 
+def test_a_strategy_that_there_is_not() -> None:
+    with pytest.raises(ValidationError, match="there is no strategy 'mxied'; there are mixed, uncertain, diverse, "):
+        Settings(habits=Habits(tolerance=2), strategy="mxied")
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_variant_changes_what_it_says_and_nothing_else(name: str) -> None:
     before, after = SETTINGS.model_dump(), as_variant(SETTINGS, name).model_dump()

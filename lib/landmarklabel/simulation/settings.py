@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from ..active.selection import STRATEGIES
 from ..errors import ConfigError, listed
 from ..yamlfile import validate
 
@@ -66,6 +67,13 @@ class Settings(_Part):
     server: tuple[str, ...] = ()
     replay: str = ""
     seed: int = Field(0, ge=0)
+
+    @field_validator("strategy")
+    @classmethod
+    def _is_one(cls, name: str) -> str:
+        if name not in STRATEGIES:
+            raise ValueError(f"there is no strategy '{name}'; there are {listed(STRATEGIES)}")
+        return name
 
     @field_validator("train")
     @classmethod
