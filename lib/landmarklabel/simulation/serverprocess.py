@@ -60,7 +60,8 @@ def serving(folder: Path, studies: Path, protocol: str, models: Path, options: S
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in _OF_OTHERS}
+    own = {name: value for name, value in os.environ.items() if name not in _OF_OTHERS}
+    return {**own, "COLUMNS": "1000"}  # so that what it says in its last line is all of it
 
 
 def policies(settings: Settings) -> list[str]:
@@ -79,9 +80,14 @@ def _wait_until_it_answers(client: Client, process: subprocess.Popen[bytes], por
     end = time.monotonic() + _START_S
     while not (listens(process.pid, port) and client.alive()):
         if process.poll() is not None or time.monotonic() > end:
-            said = log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise RemoteError(f"the server did not start: {' '.join(said) or 'it said nothing'} (see {log})")
+            raise RemoteError(f"the server did not start: {_last_words(log) or 'it said nothing'} (see {log})")
         time.sleep(0.2)
+
+
+def _last_words(log: Path) -> str:
+    """The last line that says something: the command line's own errors are in a box."""
+    lines = [line.strip("│ ") for line in log.read_text(errors="replace").splitlines()]
+    return next((line for line in reversed(lines) if any(map(str.isalnum, line))), "")
 
 
 def listens(pid: int, port: int) -> bool:
