@@ -43,7 +43,9 @@ def test_a_variant_changes_what_it_says_and_nothing_else(name: str) -> None:
 
 
 def test_a_variant_that_there_is_not() -> None:
-    with pytest.raises(ConfigError, match="--variant magic: there is none of that name; there are product, by-hand"):
+    with pytest.raises(
+        ConfigError, match="--variant magic: there is none of that name; there are product, again, by-hand"
+    ):
         as_variant(SETTINGS, "magic")
 
 

@@ -157,6 +157,14 @@ def test_with_a_training_between(source: Path, tmp_path: Path, triangle: Protoco
     assert images[-1]["version"] != images[0]["version"] == ""
     assert list((out / "models" / "triangle").glob("landmarks.safetensors"))
 
+    replay = tmp_path / "again"
+    run(*arguments(source, replay, "--replay", str(out), "--variant", "again"))
+    keys = ("image", "version", "source", "clicks", "looks", "points")
+    assert [[event[key] for key in keys] for event in done(replay)] == [
+        [event[key] for key in keys] for event in images
+    ]
+    assert json.loads((replay / "report.json").read_bytes())["trainings"]["number"] == 0
+
     by_hand = tmp_path / "by_hand"
     run(*arguments(source, by_hand, "--replay", str(out), "--variant", "by-hand"))
     require_labelled(by_hand, triangle, source)

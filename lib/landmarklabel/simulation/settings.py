@@ -101,9 +101,10 @@ def training_counts(text: str) -> tuple[int, ...] | None:
     return numbers if list(numbers) == sorted(set(numbers)) and numbers[0] > 0 else None
 
 
-#: What each variant of the product leaves out or does otherwise; the product itself changes nothing.
+#: What each variant of the product leaves out or does otherwise; the product itself, and its replay, nothing.
 VARIANTS: dict[str, dict[str, Any]] = {
     "product": {},
+    "again": {},
     "by-hand": {"habits": {"follow": False}},
     "prior-only": {"train": "off"},
     "no-templates": {"server": ("--shape-only",)},
@@ -120,6 +121,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 #: The same in words, for tables and pictures.
 TITLES = {
     "product": "the product",
+    "again": "the product's images and models again",
     "by-hand": "clicks move nothing else",
     "prior-only": "no network: the shape and look of labels alone",
     "no-templates": "the shape of labels without their look",
