@@ -48,6 +48,7 @@ SETS = {
 TRAINED = ("product", "prior-only", "shape-alone", "train-once", "random-strategy")
 REPLAYED = (
     "again", "by-hand", "network-only", "no-templates", "no-confirm", "random-order", "oracle-order", "trust",
+    "trust-80",
 )  # fmt: skip
 
 

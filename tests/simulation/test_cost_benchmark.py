@@ -31,6 +31,6 @@ def test_the_others_are_at_a_pace(variant: str) -> None:
 
 
 def test_what_replays_are_compared_with_differs_in_nothing() -> None:
-    again, trusting = (settings_of("aasce", variant, ARGUMENTS) for variant in ("again", "trust"))
+    again, trusting = (settings_of("aasce", variant, ARGUMENTS) for variant in ("again", "trust-80"))
     assert VARIANTS["again"] == {}
-    assert trusting.habits == again.habits.model_copy(update={"trust": 0.95})
+    assert trusting.habits == again.habits.model_copy(update={"trust": 0.8})

@@ -116,6 +116,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "random-strategy": {"strategy": "random"},
     "no-confirm": {"habits": {"confirm": False}},
     "trust": {"habits": {"trust": 0.95}},
+    "trust-80": {"habits": {"trust": 0.8}},
 }
 
 #: The same in words, for tables and pictures.
@@ -132,7 +133,8 @@ TITLES = {
     "oracle-order": "the worst landmark first (oracle)",
     "random-strategy": "images in random order",
     "no-confirm": "what was found right may move again",
-    "trust": "no look where the tool is sure",
+    "trust": "no look where it is right with 95 %",
+    "trust-80": "no look where it is right with 80 %",
 }
 
 
