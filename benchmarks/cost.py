@@ -5,7 +5,8 @@
 
 DIR holds aasce/ and isbi2015/ in their published layouts. ``run`` goes on where it was cut off, and leaves alone what
 is done; ``--sets`` and ``--variants`` choose parts. The product and a few others train; the rest replay the product's
-images and models, so that what differs is their doing alone, and cost minutes each.
+images and models, so that what differs is their doing alone, and cost minutes each; ``again`` changes nothing, and is
+what they are compared with.
 
 What is right: on cephalograms 2 mm, the radius by which the challenge of 2015 ranked its results, and about as much as
 its two readers differ on average. Spines have no spacing; 20 pixels of the original images are about a fifth of a
@@ -46,7 +47,8 @@ SETS = {
 #: Those that train by themselves, and those that replay the product.
 TRAINED = ("product", "prior-only", "shape-alone", "train-once", "random-strategy")
 REPLAYED = (
-    "by-hand", "network-only", "no-templates", "no-confirm", "random-order", "oracle-order", "trust",
+    "again", "by-hand", "network-only", "no-templates", "no-confirm", "random-order", "oracle-order", "trust",
+    "trust-80",
 )  # fmt: skip
 
 
@@ -60,17 +62,21 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _simulate(name: str, variant: str, arguments: argparse.Namespace) -> None:
     data, folder = SETS[name], arguments.work / name
-    habits = Habits(tolerance=data.tolerance, look_s=arguments.pace[0], click_s=arguments.pace[1])
-    settings = Settings(habits=habits, train=arguments.train, wait_for_training=arguments.wait_for_training)
-    if variant in REPLAYED:  # at no pace: nothing trains meanwhile
-        still = Habits(tolerance=data.tolerance)
-        settings = settings.model_copy(
-            update={"train": "off", "wait_for_training": False, "habits": still, "replay": str(folder / "product")}
-        )
     dataset = read_dataset(f"{name}:{arguments.data / name}")
     dataset = dataset.split(data.split) if data.split else dataset
-    events = simulate(as_variant(settings, variant), dataset, folder / variant, arguments.images or data.images)
-    write_report(events, folder / variant)
+    settings = settings_of(name, variant, arguments)
+    write_report(simulate(settings, dataset, folder / variant, arguments.images or data.images), folder / variant)
+
+
+def settings_of(name: str, variant: str, arguments: argparse.Namespace) -> Settings:
+    """What is simulated of a data set; a replay is at no pace, as nothing trains meanwhile."""
+    habits = Habits(tolerance=SETS[name].tolerance)
+    if variant in REPLAYED:
+        product = str(arguments.work / name / "product")
+        return as_variant(Settings(habits=habits, train="off", replay=product), variant)
+    paced = habits.model_copy(update={"look_s": arguments.pace[0], "click_s": arguments.pace[1]})
+    rest = arguments.wait_for_training
+    return as_variant(Settings(habits=paced, train=arguments.train, wait_for_training=rest), variant)
 
 
 def _figures(folder: Path) -> dict[str, Any]:

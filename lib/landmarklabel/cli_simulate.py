@@ -75,7 +75,7 @@ def simulate(
         "server": serve_option or [], "seed": seed,
     }  # fmt: skip
     if replay is not None:
-        content |= {"replay": str(replay.resolve()), "train": "off"}
+        content |= {"replay": str(replay.resolve()), "train": "off" if train_at == "auto" else train_at}
     settings = as_variant(validate(content, Settings, ConfigError, "simulate"), variant)
     events = run(settings, dataset, out, images, protocol, bar("labelling", images or len(dataset.trustworthy())))
     typer.echo(write_report(events, out))

@@ -32,14 +32,13 @@ EVENTS = [
     {"event": "begun", "data": {"name": "d"}, "protocol": "p", "settings": SETTINGS.model_dump(mode="json")},
     {"event": "session", "labels": 0},
     *[act("click", label, 0.0) for label in "ABCD"],
-    done("nothing", 4, 0, 9.0),
+    done("nothing", 4, 0, 9.0, seconds=40.25),
     act("look", "A"), act("click", "A", 0.5), act("look", "B"), act("missing", "B", 0.25),
-    done("prior", 2, 2, 1.0, training=True, beyond_by_hand=1, mean_error=2.0),
-    {"event": "ended", "seconds": 60, "runs": []},
+    done("prior", 2, 2, 1.0, training=True, beyond_by_hand=1, mean_error=2.0, seconds=20.5),
     {"event": "session", "labels": 2},
     act("look", "A"),
-    done("network", 0, 1, 3.0, beyond_unseen=2, version="v"),
-    {"event": "ended", "seconds": 30, "runs": [{**RUN, "metrics": {"val_mre": 1.5}, "data": {"training_images": 2}}]},
+    done("network", 0, 1, 3.0, beyond_unseen=2, version="v", seconds=30.25),
+    {"event": "ended", "runs": [{**RUN, "metrics": {"val_mre": 1.5}, "data": {"training_images": 2}}]},
 ]  # fmt: skip
 
 
@@ -76,12 +75,26 @@ def test_hours_are_looks_clicks_and_waits() -> None:
 
 def test_trainings_and_sessions_add_up() -> None:
     found = figures(EVENTS)
-    assert found["seconds"] == 90
+    assert found["seconds"] == 91
     assert found["trainings"] == {
         "number": 1, "published": 1, "failed": 0, "seconds": 90.0,
         "each": [{"images": 2, "validation_mre": 1.5, "published": True, "seconds": 90.0}],
     }  # fmt: skip
     assert found["models_by_image"] == [0, 0, 1]
+
+
+def test_a_replay_trains_nothing() -> None:
+    kept = {
+        "id": "landmarks",
+        "state": "kept",
+        "published": None,
+        "started": "",
+        "ended": "",
+        "metrics": {},
+        "data": {},
+    }
+    found = figures([*EVENTS[:-1], {"event": "ended", "runs": [kept, kept]}])["trainings"]
+    assert found == {"number": 0, "published": 0, "failed": 0, "seconds": 0, "each": []}
 
 
 def test_no_image_is_named() -> None:

@@ -58,6 +58,16 @@ def test_of_another_simulation_nothing_is_continued(tmp_path: Path) -> None:
     assert (tmp_path / "log.jsonl").read_bytes() == before
 
 
+def test_of_what_never_happened_nothing_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    Journal(path, ABOUT)
+    assert not path.exists()
+    other = {**ABOUT, "settings": {"seed": 2}}
+    journal = Journal(path, other)
+    journal.append(block(0))
+    assert read_journal(path) == journal.events == [{"event": "begun", **other}, *block(0)]
+
+
 @pytest.mark.parametrize("content", [b"no json\n{}\n", b'{"event": "done"}\n', b"[1]\n[2]\n"])
 def test_what_is_no_log_is_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "log.jsonl"
@@ -74,4 +84,4 @@ def test_without_a_log_nothing_was_simulated(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_a_sentence(full_disk: Path) -> None:
     with pytest.raises(StorageError, match="the disk is full: the log could not be written"):
-        Journal(full_disk / "log.jsonl", ABOUT)
+        Journal(full_disk / "log.jsonl", ABOUT).append(block(0))

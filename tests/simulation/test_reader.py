@@ -252,6 +252,17 @@ def test_time_is_spent_on_looks_and_clicks() -> None:
     assert reading.clicks > 0
 
 
+@pytest.mark.parametrize("follow", [True, False])
+def test_each_look_and_click_has_its_second(follow: bool) -> None:
+    truth, screen = draw(4)
+    habits = Habits(tolerance=8, look_s=0.25, click_s=2, follow=follow)
+    acts = Reader(habits, truth, (1, 1), SIZE, np.random.default_rng(0)).read(screen, Frozen(screen)).acts
+    took = [0.25 if act.kind == "look" else 2 for act in acts]
+    waited = [0.0, *(act.wait for act in acts[:-1])]
+    np.testing.assert_allclose([act.at for act in acts], np.cumsum(took) + np.cumsum(waited))
+    assert any(waited) == follow
+
+
 def test_what_is_there_and_should_not_be_is_as_wrong_as_can_be() -> None:
     points = np.array([[0.0, 0.0], [np.nan, np.nan], [5.0, 5.0], [np.nan, np.nan]])
     truth = np.array([[3.0, 2.0], [4.0, 4.0], [np.nan, np.nan], [np.nan, np.nan]])

@@ -6,8 +6,28 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
-from landmarklabel.simulation.serverprocess import listens
+import pytest
+
+from landmarklabel.errors import RemoteError
+from landmarklabel.simulation.serverprocess import listens, serving
+
+
+def test_tokens_and_index_of_other_servers_are_not_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of Python, something that says what it was given."""
+    script = tmp_path / "python"
+    script.write_text('#!/bin/sh\necho "given: [$LANDMARKLABEL_TOKENS] [$LANDMARKLABEL_INDEX] [$HOME]"\n')
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    for name, value in {"TOKENS": "admin anna secret", "INDEX": "postgresql://clinic/labels"}.items():
+        monkeypatch.setenv(f"LANDMARKLABEL_{name}", value)
+    monkeypatch.setenv("HOME", "/here")
+    with (
+        pytest.raises(RemoteError, match=r"given: \[\] \[\] \[/here\]"),
+        serving(tmp_path, tmp_path, "p", tmp_path, []),
+    ):
+        pass
 
 
 def test_who_listens_at_a_port() -> None:

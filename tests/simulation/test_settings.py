@@ -30,6 +30,11 @@ def test_a_policy_that_there_is_not(train: str) -> None:
         Settings(habits=Habits(tolerance=2), train=train)
 
 
+def test_a_strategy_that_there_is_not() -> None:
+    with pytest.raises(ValidationError, match="there is no strategy 'mxied'; there are mixed, uncertain, diverse, "):
+        Settings(habits=Habits(tolerance=2), strategy="mxied")
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_variant_changes_what_it_says_and_nothing_else(name: str) -> None:
     before, after = SETTINGS.model_dump(), as_variant(SETTINGS, name).model_dump()
@@ -38,5 +43,25 @@ def test_a_variant_changes_what_it_says_and_nothing_else(name: str) -> None:
 
 
 def test_a_variant_that_there_is_not() -> None:
-    with pytest.raises(ConfigError, match="--variant magic: there is none of that name; there are product, by-hand"):
+    with pytest.raises(
+        ConfigError, match="--variant magic: there is none of that name; there are product, again, by-hand"
+    ):
         as_variant(SETTINGS, "magic")
+
+
+REPLAY = SETTINGS.model_copy(update={"train": "off", "replay": "runs/product"})
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("prior-only", "train"), ("shape-alone", "train"), ("train-once", "train"), ("random-strategy", "strategy")],
+)
+def test_a_variant_that_a_replay_would_leave_out(name: str, what: str) -> None:
+    said = f"--variant {name} changes {what}, which a replay takes from the other simulation; run it without --replay"
+    with pytest.raises(ConfigError, match=said):
+        as_variant(REPLAY, name)
+
+
+@pytest.mark.parametrize("name", ["product", "by-hand", "network-only", "no-templates", "trust"])
+def test_a_variant_that_can_be_replayed(name: str) -> None:
+    assert as_variant(REPLAY, name).replay == REPLAY.replay

@@ -23,7 +23,7 @@ from landmarklabel import cli
 from landmarklabel.errors import DataError
 from landmarklabel.io.dataset import Case, LandmarkDataset, read_dataset
 from landmarklabel.protocol import Protocol
-from landmarklabel.simulation.journal import read_journal
+from landmarklabel.simulation.journal import Journal, read_journal
 from landmarklabel.simulation.reader import Reader
 from landmarklabel.simulation.settings import Habits
 from landmarklabel.simulation.studies import choose_cases, readers_differ, write_unlabelled
@@ -157,6 +157,14 @@ def test_with_a_training_between(source: Path, tmp_path: Path, triangle: Protoco
     assert images[-1]["version"] != images[0]["version"] == ""
     assert list((out / "models" / "triangle").glob("landmarks.safetensors"))
 
+    replay = tmp_path / "again"
+    run(*arguments(source, replay, "--replay", str(out), "--variant", "again"))
+    keys = ("image", "version", "source", "clicks", "looks", "points")
+    assert [[event[key] for key in keys] for event in done(replay)] == [
+        [event[key] for key in keys] for event in images
+    ]
+    assert json.loads((replay / "report.json").read_bytes())["trainings"]["number"] == 0
+
     by_hand = tmp_path / "by_hand"
     run(*arguments(source, by_hand, "--replay", str(out), "--variant", "by-hand"))
     require_labelled(by_hand, triangle, source)
@@ -189,9 +197,33 @@ def test_what_is_wrong_is_said_before_anything_is_made(fails: Callable[..., str]
     assert "--variant magic: there is none" in fails(*arguments(source, out, "--variant", "magic"))
     assert "order" in fails(*arguments(source, out, "--order", "sideways"))
     assert "is not auto, off, or at:" in fails(*arguments(source, out, "--train", "at:9,3"))
+    assert "there is no strategy 'mxied'" in fails(*arguments(source, out, "--strategy", "mxied"))
     assert "9 are to be labelled" in fails(*arguments(source, out, "--images", "9"))
     assert "no simulation has begun here" in fails(*arguments(source, out, "--replay", str(tmp_path)))
+    replay = ("--replay", str(tmp_path), "--train", "at:3")
+    assert "train is off there, not at:3" in fails(*arguments(source, out, *replay))
     assert not (out / "studies").exists()
+
+
+def test_a_mistyped_option_of_the_server_leaves_a_folder_that_can_be_used(
+    fails: Callable[..., str], source: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    said = fails(*arguments(source, out, "--serve-option=--auto-trian"))
+    assert "the server did not start: No such option: --auto-trian" in said
+    assert not (out / "log.jsonl").exists()
+
+
+def test_another_simulation_is_refused_before_anything_is_written(
+    fails: Callable[..., str], source: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    Journal(out / "log.jsonl", {"settings": {}}).append([{"event": "session", "labels": 0}])
+    before = (out / "log.jsonl").read_bytes()
+    assert "holds a simulation of another" in fails(*arguments(source, out))
+    assert [path.name for path in out.iterdir()] == ["log.jsonl"]
+    assert (out / "log.jsonl").read_bytes() == before
 
 
 def test_readers_differ_where_they_are_farther_apart_than_the_tolerance(tmp_path: Path) -> None:

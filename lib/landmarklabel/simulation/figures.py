@@ -46,7 +46,7 @@ def figures(events: Sequence[Event]) -> dict[str, Any]:
         "waits": _waits(events, images),
         "hours": _hours(images, events, habits),
         "trainings": _trainings(events),
-        "seconds": sum(event["seconds"] for event in events if event["event"] == "ended"),
+        "seconds": round(sum(event.get("seconds", 0.0) for event in events), 1),
         "clicks_by_image": clicks,
         "landmarks_by_image": landmarks,
         "sight_by_image": [_SOURCES.index(event["source"]) for event in images],
@@ -114,7 +114,8 @@ def _hours(images: Sequence[Event], events: Sequence[Event], habits: dict[str, A
 
 
 def _trainings(events: Sequence[Event]) -> dict[str, Any]:
-    runs = [run for event in events if event["event"] == "ended" for run in event["runs"]][-_runs(events) :]
+    ended = [event for event in events if event["event"] == "ended"][-1:]
+    runs = [run for event in ended for run in event["runs"] if run["state"] != "kept"]  # a replay's models are of none
     seconds = [_seconds(run) for run in runs]
     return {
         "number": len(runs),
@@ -131,11 +132,6 @@ def _trainings(events: Sequence[Event]) -> dict[str, Any]:
             for run, taken in zip(runs, seconds, strict=True)
         ],
     }
-
-
-def _runs(events: Sequence[Event]) -> int:
-    """How many runs the last list holds, which is of all."""
-    return max([len(event["runs"]) for event in events if event["event"] == "ended"][-1:], default=0)
 
 
 def _seconds(run: dict[str, Any]) -> float:

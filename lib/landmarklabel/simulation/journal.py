@@ -28,7 +28,7 @@ class Journal:
     """Events of a simulation.
 
     Args:
-        path: of the file; made if it is not there.
+        path: of the file; made with the first block, if it is not there.
         about: what is simulated, in plain JSON; a file of anything else is refused.
 
     Attributes:
@@ -41,13 +41,15 @@ class Journal:
     """
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
+        begun: Event = json.loads(json.dumps({"event": "begun", **about}))
         self._path = path
         self.events, size = _read(path)
+        self._unwritten = [] if self.events else [begun]  # until something has happened
         if not self.events:
             path.unlink(missing_ok=True)
-            self.append([{"event": "begun", **about}])
+            self.events = [begun]
             return
-        _require_same(path, self.events[0], json.loads(json.dumps(about)))
+        _require_same(path, self.events[0], begun)
         with storage_errors(path), path.open("r+b") as file:
             file.truncate(size)
 
@@ -56,9 +58,10 @@ class Journal:
         block = list(events)
         assert block[-1]["event"] in _LAST
         with storage_errors(self._path, "the log"), self._path.open("ab") as file:
-            file.write("".join(f"{json.dumps(event)}\n" for event in block).encode())
+            file.write("".join(f"{json.dumps(event)}\n" for event in [*self._unwritten, *block]).encode())
             file.flush()
             os.fsync(file.fileno())
+        self._unwritten = []
         self.events += json.loads(json.dumps(block))
 
     def of(self, kind: str) -> list[Event]:
@@ -106,7 +109,7 @@ def _read(path: Path) -> tuple[list[Event], int]:
 
 
 def _require_same(path: Path, begun: Event, about: Mapping[str, Any]) -> None:
-    other = sorted(key for key in {*begun, *about} - {"event"} if begun.get(key) != about.get(key))
+    other = sorted(key for key in {*begun, *about} if begun.get(key) != about.get(key))
     if other:
         raise ConfigError(
             f"{path.parent} holds a simulation of another {other[0]}; continue it with the same options, or name "

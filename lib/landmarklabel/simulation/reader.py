@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -59,12 +59,14 @@ class Act:
         kind: ``look``, ``click``, or ``missing``: a click that takes a landmark away.
         index: of the landmark.
         error: of the landmark before it; NaN where there was nothing.
+        at: seconds that the reader had spent on the image when it was done: looks and clicks at their pace, and waits.
         wait: seconds until the others had followed.
     """
 
     kind: Literal["look", "click", "missing"]
     index: int
     error: float
+    at: float
     wait: float = 0.0
 
 
@@ -135,6 +137,7 @@ class Reader:
         self._confirmed: dict[int, Array] = {}
         self._missing: list[int] = []
         self._acts: list[Act] = []
+        self._now = 0.0
 
     def read(self, screen: Screen | None, desk: Desk) -> Reading:
         """Put everything right that is looked at.
@@ -156,9 +159,8 @@ class Reader:
     def _place_all(self) -> Array:
         points = np.full(self._truth.shape, np.nan)
         for index in range(len(points)):
-            self._settle(index)
+            self._act(self._settle(index), index, np.nan)
             points[index] = self._placed.get(index, np.nan)
-            self._act(Act("missing" if index in self._missing else "click", index, np.nan))
         return points
 
     def _next_wrong(self, screen: Screen) -> int | None:
@@ -167,7 +169,7 @@ class Reader:
         for index in self._in_order(screen, errors):
             if self._needs_look(index, screen, errors[index]):
                 if np.isfinite(screen.points[index]).all():
-                    self._act(Act("look", index, float(errors[index])))
+                    self._act("look", index, float(errors[index]))
                 self._seen[index] = screen.points[index]
                 if self._off(errors[index]):
                     return index
@@ -199,14 +201,12 @@ class Reader:
 
     def _correct(self, index: int, screen: Screen, desk: Desk) -> Screen:
         error = float(errors_of(screen.points, self._truth, self._spacing)[index])
-        kind: Literal["click", "missing"] = self._settle(index)
+        self._act(self._settle(index), index, error)
         if not self._habits.follow:
-            self._act(Act(kind, index, error))
             return screen.with_point(index, self._placed.get(index, np.full(2, np.nan)))
-        self._spend(self._habits.click_s)
         start = time.perf_counter()
         screen = desk.refine({**self._confirmed, **self._placed}, self._missing)
-        self._acts.append(Act(kind, index, error, time.perf_counter() - start))
+        self._waited(time.perf_counter() - start)
         return screen
 
     def _settle(self, index: int) -> Literal["click", "missing"]:
@@ -217,6 +217,13 @@ class Reader:
         self._placed[index] = self._hand[index]
         return "click"
 
-    def _act(self, act: Act) -> None:
-        self._acts.append(act)
-        self._spend(self._habits.look_s if act.kind == "look" else self._habits.click_s)
+    def _act(self, kind: Literal["look", "click", "missing"], index: int, error: float) -> None:
+        seconds = self._habits.look_s if kind == "look" else self._habits.click_s
+        self._now += seconds
+        self._acts.append(Act(kind, index, error, self._now))
+        self._spend(seconds)
+
+    def _waited(self, seconds: float) -> None:
+        """So long it took until the others had followed the last click."""
+        self._now += seconds
+        self._acts[-1] = replace(self._acts[-1], wait=seconds)

@@ -16,12 +16,16 @@ from pathlib import Path
 
 import psutil
 
+from ..admission import TOKENS
 from ..errors import RemoteError
 from .client import Client
 from .settings import Settings
 
 #: Where its log goes, in the simulation's folder.
 LOG = "server.log"
+
+# What speaks of the servers in use: their tokens would keep the simulation out, their index is not for its labels.
+_OF_OTHERS = (TOKENS, "LANDMARKLABEL_INDEX")
 
 _START_S, _STOP_S = 300.0, 20.0
 _PR_SET_PDEATHSIG = 1  # of linux/prctl.h
@@ -44,7 +48,7 @@ def serving(folder: Path, studies: Path, protocol: str, models: Path, options: S
     command += ["--models", str(models), "--port", str(port), *options]
     with (folder / LOG).open("ab") as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=log, start_new_session=True,
+            command, stdout=log, stderr=log, start_new_session=True, env=_environment(),
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )  # fmt: skip
     try:
@@ -53,6 +57,11 @@ def serving(folder: Path, studies: Path, protocol: str, models: Path, options: S
         yield client
     finally:
         _end(process)
+
+
+def _environment() -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if name not in _OF_OTHERS}
+    return {**own, "COLUMNS": "1000"}  # so that what it says in its last line is all of it
 
 
 def policies(settings: Settings) -> list[str]:
@@ -71,9 +80,14 @@ def _wait_until_it_answers(client: Client, process: subprocess.Popen[bytes], por
     end = time.monotonic() + _START_S
     while not (listens(process.pid, port) and client.alive()):
         if process.poll() is not None or time.monotonic() > end:
-            said = log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise RemoteError(f"the server did not start: {' '.join(said) or 'it said nothing'} (see {log})")
+            raise RemoteError(f"the server did not start: {_last_words(log) or 'it said nothing'} (see {log})")
         time.sleep(0.2)
+
+
+def _last_words(log: Path) -> str:
+    """The last line that says something: the command line's own errors are in a box."""
+    lines = [line.strip("│ ") for line in log.read_text(errors="replace").splitlines()]
+    return next((line for line in reversed(lines) if any(map(str.isalnum, line))), "")
 
 
 def listens(pid: int, port: int) -> bool:

@@ -53,6 +53,7 @@ class Session:
         self._training = Training.of(settings, client, trained)
         self._pace = Pace(self._busy)
         self._replay, self._training_now, self._asking = replay, False, 0.0
+        self._since = time.monotonic()
 
     def run(self) -> None:
         """Read on until every image has a final label.
@@ -60,7 +61,7 @@ class Session:
         Raises:
             RemoteError: the server fails; the simulation can be continued.
         """
-        started, done = time.monotonic(), self._journal.of("done")
+        done = self._journal.of("done")
         self._journal.append([{"event": "session", "labels": len(done)}])
         begun = [name for name in self._client.begun() if name in self._cases]
         if done:  # what was logged last may not have been saved
@@ -72,7 +73,7 @@ class Session:
             self._let_train()
             saving = self._label(self._next(begun), saving)
             self._progress()
-        self._journal.append([self._ended(time.monotonic() - started)])
+        self._journal.append([self._ended()])
 
     def _next(self, begun: list[str]) -> str:
         """The image that was begun and not labelled, or that the server offers; how long it took to say so."""
@@ -103,6 +104,7 @@ class Session:
         answer = desk.first()
         screen = None if answer is None else desk.show(answer)
         wait = saving + self._asking + time.perf_counter() - start
+        self._training_now = trains_by(self._client.info())  # asked before, it would do what the reader waits for
         image = open_image(self._cases[name], self._studies)
         desk.look_at(image)
         reading = self._read(name, image, screen, desk)
@@ -131,6 +133,7 @@ class Session:
         events = []
         for act in reading.acts:
             event: Event = {"event": act.kind, "image": name, "landmark": self._protocol.labels[act.index]}
+            event["at_s"] = round(act.at, 3)
             if np.isfinite(act.error):
                 event["error"] = round(act.error, 3)
             if act.kind != "look":
@@ -153,6 +156,7 @@ class Session:
             "clicks": reading.clicks,
             "looks": reading.looks,
             "wait_s": round(wait, 5),
+            "seconds": self._passed(),
             "beyond_by_hand": int((beyond & reading.placed).sum()),
             "beyond_unseen": int((beyond & ~reading.placed).sum()),
             "mean_error": round(float(right.mean()), 4) if right.size else None,
@@ -160,10 +164,15 @@ class Session:
             "placed": reading.placed.tolist(),
         }
 
-    def _ended(self, seconds: float) -> Event:
+    def _passed(self) -> float:
+        """Seconds since the image before was done; of the first one, since the session began."""
+        before, self._since = self._since, time.monotonic()
+        return round(self._since - before, 2)
+
+    def _ended(self) -> Event:
         kept = ("id", "state", "published", "started", "ended", "metrics", "data", "reason")
         runs = [{key: run.get(key) for key in kept} for run in reversed(self._client.runs())]
-        return {"event": "ended", "seconds": round(seconds, 1), "runs": runs}
+        return {"event": "ended", "runs": runs}
 
     # What goes on beside ------------------------------------------------------------------------------------
 
@@ -173,7 +182,6 @@ class Session:
             self._journal.append([{"event": "trained", "labels": self._training.trained}])
         if self._settings.wait_for_training:
             self._training.wait()
-        self._training_now = trains_by(self._client.info())
 
     def _busy(self) -> bool:
         """Whether the server has something to do that the reader's time is good for."""

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from ..active.selection import STRATEGIES
 from ..errors import ConfigError, listed
 from ..yamlfile import validate
 
@@ -67,6 +68,13 @@ class Settings(_Part):
     replay: str = ""
     seed: int = Field(0, ge=0)
 
+    @field_validator("strategy")
+    @classmethod
+    def _is_one(cls, name: str) -> str:
+        if name not in STRATEGIES:
+            raise ValueError(f"there is no strategy '{name}'; there are {listed(STRATEGIES)}")
+        return name
+
     @field_validator("train")
     @classmethod
     def _known(cls, text: str) -> str:
@@ -93,9 +101,10 @@ def training_counts(text: str) -> tuple[int, ...] | None:
     return numbers if list(numbers) == sorted(set(numbers)) and numbers[0] > 0 else None
 
 
-#: What each variant of the product leaves out or does otherwise; the product itself changes nothing.
+#: What each variant of the product leaves out or does otherwise; the product itself, and its replay, nothing.
 VARIANTS: dict[str, dict[str, Any]] = {
     "product": {},
+    "again": {},
     "by-hand": {"habits": {"follow": False}},
     "prior-only": {"train": "off"},
     "no-templates": {"server": ("--shape-only",)},
@@ -107,12 +116,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "random-strategy": {"strategy": "random"},
     "no-confirm": {"habits": {"confirm": False}},
     "trust": {"habits": {"trust": 0.95}},
-    "no-trust": {"habits": {"trust": 0.0}},
+    "trust-80": {"habits": {"trust": 0.8}},
 }
 
 #: The same in words, for tables and pictures.
 TITLES = {
     "product": "the product",
+    "again": "the product's images and models again",
     "by-hand": "clicks move nothing else",
     "prior-only": "no network: the shape and look of labels alone",
     "no-templates": "the shape of labels without their look",
@@ -123,8 +133,8 @@ TITLES = {
     "oracle-order": "the worst landmark first (oracle)",
     "random-strategy": "images in random order",
     "no-confirm": "what was found right may move again",
-    "trust": "no look where the tool is sure",
-    "no-trust": "every landmark is looked at",
+    "trust": "no look where it is right with 95 %",
+    "trust-80": "no look where it is right with 80 %",
 }
 
 
@@ -132,11 +142,15 @@ def as_variant(settings: Settings, name: str) -> Settings:
     """The same simulation of a variant of the product.
 
     Raises:
-        ConfigError: there is no such variant.
+        ConfigError: there is no such variant, or a replay would leave out what it changes.
     """
     if name not in VARIANTS:
         raise ConfigError(f"--variant {name}: there is none of that name; there are {listed(VARIANTS, 20)}")
     changes = VARIANTS[name]
+    if settings.replay and (taken := listed({"train", "strategy"} & changes.keys())):
+        raise ConfigError(
+            f"--variant {name} changes {taken}, which a replay takes from the other simulation; run it without --replay"
+        )
     habits = {**settings.habits.model_dump(), **changes.get("habits", {})}
     server = (*settings.server, *changes.get("server", ()))
     content = {**settings.model_dump(), **changes, "habits": habits, "server": server}
