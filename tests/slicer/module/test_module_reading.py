@@ -189,6 +189,34 @@ def test_a_click_that_moves_nothing_corrects_nothing(reader: Reader) -> None:
     assert not reader.reading.touched
 
 
+def test_a_click_while_an_answer_comes_corrects_nothing(reader: Reader, trouble: Trouble) -> None:
+    """The landmark that is held stays under the mouse, and is where the answer has it once let go."""
+    reader.open(IMAGE)
+    trouble.mode, trouble.slow_s = "slow", 0.2
+    before = reader.reading["Me"].position
+    reader.drag("Go", (30, 20))
+    held = np.round(reader.on_screen("Me"))
+    reader.view.drag(held, (0, 0), steps=0, release=False)
+    reader.settle()
+    assert reader.reading["Me"].position != before == reader.drawn()["Me"]
+    reader.view.mouse(*held, "LeftButtonReleaseEvent")
+    assert {point.label for point in reader.reading.points if point.status == "corrected"} == {"Go"}
+    assert reader.drawn()["Me"] == reader.reading["Me"].position
+
+
+def test_another_image_while_the_mouse_is_down_is_drawn_as_it_is(reader: Reader) -> None:
+    reader.open(IMAGE)
+    reader.view.render()
+    start = np.round(reader.on_screen("Me"))
+    reader.view.drag(start, (40, 30), release=False)
+    reader.open("cephalometric_0021")
+    reader.view.mouse(*(start + 60), "MouseMoveEvent")
+    assert reader.drawn()["Me"] != reader.reading["Me"].position, "the mouse has it still"
+    reader.view.mouse(*(start + 60), "LeftButtonReleaseEvent")
+    assert reader.drawn() == {point.label: point.position for point in reader.reading.points}
+    assert not reader.reading.touched
+
+
 def test_undo_and_redo_are_exact_over_everything(reader: Reader) -> None:
     reader.open(IMAGE)
     states = [(reader.reading.now, reader.drawn())]
