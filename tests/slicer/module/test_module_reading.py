@@ -23,6 +23,7 @@ import slicer
 from landmarklabel.io import read_radiograph
 from landmarklabel.io.segmentations import write_segmentation
 from landmarklabel.segmentation import Segmentation
+from LandmarkLabelLib import following as following_module
 from LandmarkLabelLib.client import Client
 from LandmarkLabelLib.desk import ReadingDesk
 from LandmarkLabelLib.markups import from_markups
@@ -358,6 +359,44 @@ def test_submit_saves_and_the_next_is_there(reader: Reader) -> None:
     assert len(reader.loop.open_image.history) == 1
 
 
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_a_final_label_that_is_opened_again_is_measured_as_it_is_shown(
+    reader: Reader, trouble: Trouble, confirmed: bool
+) -> None:
+    """By one request where a person has settled all; else the study's newest label may have changed what is seen."""
+    reader.open(IMAGE)
+    reader.drag("Go", (10, 5))
+    reader.settle()
+    if confirmed:
+        reader.desk.confirm_all()
+    measured, points = reader.reading.now.measurements, reader.reading.points
+    reader.desk.submit()
+    reader.saved()
+    trouble.asked.clear()
+    reader.open(IMAGE)
+    reader.wait(lambda: reader.reading.now.measurements, "measurements")
+    values = {each.name: each.value for each in measured}
+    assert {each.name: each.value for each in reader.reading.now.measurements} == pytest.approx(values)
+    assert bool(reader.reading.now.order) != confirmed
+    assert [(p.position, p.status) for p in reader.reading.points] == [(p.position, p.status) for p in points]
+    assert sum("refine" in asked and IMAGE in asked for asked in trouble.asked) <= 2 - confirmed
+
+
+def test_what_is_to_be_said_of_a_label_is_said_once_the_server_is_back(
+    reader: Reader, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following_module, "_RETRY_S", 0.1)
+    reader.open(IMAGE)
+    reader.wait(lambda: not reader.loop.poll(), "nothing is under way")
+    trouble.vanish()
+    reader.reading.start_from(reader.reading.points)
+    reader.loop._following.ask()
+    reader.wait(lambda: not reader.loop.busy, "the server is away")
+    assert not reader.loop.is_problem, reader.loop.message
+    trouble.come_back()
+    reader.wait(lambda: reader.reading.now.measurements, "the server is back")
+
+
 def test_killed_and_resumed(tmp_path: Path, trouble: Trouble) -> None:
     """A process of its own, ended by SIGKILL right after its draft reached the disk."""
     program = Path(__file__).with_name("killed_reader.py")
@@ -381,6 +420,7 @@ def test_killed_and_resumed(tmp_path: Path, trouble: Trouble) -> None:
         assert reader.reading["S"].position == (x, y, z)
         assert reader.reading["S"].status == "corrected"
         assert reader.reading["Po"].status == "missing"
+        reader.wait(lambda: reader.reading.now.measurements, "measurements")
         reader.saved()
         client = Client(trouble.address)
         label = from_markups(client.label("cephalometric_0022", "draft"), reader.reading.labels)
