@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import numpy as np
 import pydicom
 import pytest
 import vtk
-from servers_apart import ROOT, SampleServer, prepare
+from servers_apart import ROOT, SampleServer, prepare, server_python
 from sliceview import SliceView
 from trouble import Trouble
 from waiting import wait_until
@@ -357,6 +358,38 @@ def test_submit_saves_and_the_next_is_there(reader: Reader) -> None:
     assert [(p.position, p.status) for p in reader.reading.points] == [(p.position, p.status) for p in expected]
     assert "tester" in reader.loop.open_image.note
     assert len(reader.loop.open_image.history) == 1
+
+
+def landmarklabel(*arguments: object) -> str:
+    """What a command of the server's environment prints."""
+    command = [server_python(), "-m", "landmarklabel.cli", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "lib"), "COLUMNS": "200"}
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+
+def test_history_and_report_know_who_saved_what_from_which_model(
+    reader: Reader, ceph_server: SampleServer, tmp_path: Path
+) -> None:
+    """Also of a label that was opened again, and saved with nothing new from a model."""
+    reader.open(IMAGE)
+    model = reader.reading.model
+    reader.desk.select("Po")
+    reader.desk.mark_missing()
+    reader.drag("Go", (10, 5))
+    reader.settle()
+    reader.desk.submit()
+    reader.saved()
+    reader.open(IMAGE)
+    reader.desk.submit()
+    reader.saved()
+    lines = landmarklabel("labels", "history", ceph_server.studies, IMAGE).splitlines()
+    told = f"by tester, from {model['name']} {model['version']}, 2 clicks"
+    assert [line.endswith(told) for line in lines[-2:]] == [True, True], lines
+    label = ceph_server.studies / "labels/final" / f"{IMAGE}.mrk.json"
+    landmarklabel("measure", label, "--protocol", "cephalometric_19", "--report", tmp_path)
+    report = (tmp_path / f"{IMAGE}.report.html").read_text()
+    assert f"{model['name']}, version {model['version']}" in report
+    assert "saved by tester" in report
 
 
 @pytest.mark.parametrize("confirmed", [True, False])
