@@ -408,6 +408,7 @@ class ReadingLoop(Connection):
 
     def stop(self, wait_s: float = 3.0) -> None:
         """End: what is still to be written is written; what is under way with the server is waited for so long."""
+        self._following.drop()
         if self.outbox is not None:
             self.outbox.hurry()
         self.front.stop()

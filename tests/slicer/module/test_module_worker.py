@@ -156,7 +156,7 @@ class SlowServer:
     """A server, and its clients in one: it answers a save when the test lets it, and is away when the test says so."""
 
     def __init__(self) -> None:
-        self.address, self.token, self.away = SERVER, "", False
+        self.address, self.token, self.away, self.protocol = SERVER, "", False, "p"
         self.asked, self.saved, self.gate = threading.Event(), [], threading.Event()  # type: ignore[var-annotated]
 
     def client(self, address: str, token: str = "") -> SlowServer:
@@ -164,7 +164,7 @@ class SlowServer:
         return self
 
     def info(self) -> ServerInfo:
-        protocol = Protocol("p", "P", (Definition("a", "a", ""),))
+        protocol = Protocol(self.protocol, "P", (Definition("a", "a", ""),))
         return ServerInfo(protocol, "1", {}, (), {}, {}, 1, 0)
 
     def worklist(self) -> list:
@@ -242,3 +242,14 @@ def test_what_one_server_lacks_is_sent_when_it_is_connected_again(loop: ReadingL
     wait_until(loop.poll, lambda: not loop.outbox.waiting and not loop.busy, "sent")
     assert slow_server.saved == [(1, True)]
     assert loop.drafts.load(SERVER, "image") is None
+
+
+def test_what_waits_for_another_protocol_stays_on_the_disk(loop: ReadingLoop, slow_server: SlowServer) -> None:
+    loop.outbox.put(Reading("image", ("a",)), {"number": 1}, final=False)
+    slow_server.protocol = "q"
+    slow_server.gate.set()
+    connect(loop)
+    wait_until(loop.poll, lambda: not loop.busy, "taken up")
+    assert (loop.outbox.waiting, slow_server.saved) == ((), [])
+    left = loop.drafts.load(SERVER, "image")
+    assert left is not None and (left.wanted, left.refused) == ("draft", "")
