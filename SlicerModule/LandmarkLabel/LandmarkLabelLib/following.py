@@ -1,12 +1,17 @@
-"""After a correction: the server is asked where the other landmarks go, and again once it is back."""
+"""After a correction: the server is asked where the other landmarks go, and again once it is back.
+
+Of a label that is opened again it is asked what no label holds, while the reader looks.
+"""
 
 from __future__ import annotations
 
 import time
 from typing import Callable
 
+from .client import Client
 from .connection import Connection
 from .contract import Answer, ServerError
+from .describing import described, question_of
 from .opening import OpenImage, found
 from .topics import POINTS
 
@@ -30,11 +35,14 @@ class Following:
         self._again_at: float | None = None
 
     def ask(self) -> None:
-        """Ask where the others go now, if they are not there."""
+        """Ask where the others go now; if they are there, what else is to be said of them, if that is not known."""
         opened, connection = self._current(), self._connection
         client, request = connection.client, opened.reading.request() if opened else None
         self._again_at = None
-        if request is None or opened is None or client is None:
+        if opened is None or client is None:
+            return
+        if request is None:
+            self._ask_about(opened, client)
             return
         image, labels, session = opened.image, connection.labels, opened.reading.session
         connection.front.submit(
@@ -43,6 +51,16 @@ class Following:
             self._failed,
             "refine",
         )
+
+    def _ask_about(self, opened: OpenImage, client: Client) -> None:
+        question, connection = question_of(opened), self._connection
+        if question is not None:
+            connection.back.submit(
+                lambda: described(question, client, connection.labels),
+                lambda answer: self._described(opened, answer, question.request.number),
+                self._not_described,
+                "refine",
+            )
 
     def ask_first(self) -> None:
         """The same, before what has changed is drawn: the server works meanwhile.
@@ -56,7 +74,8 @@ class Following:
 
     def drop(self) -> None:
         """No answer is wanted any more."""
-        self._connection.front.cancel("refine")
+        for worker in (self._connection.front, self._connection.back):
+            worker.cancel("refine")
         self._again_at = None
 
     def poll(self) -> None:
@@ -78,3 +97,12 @@ class Following:
             )
         else:
             self._connection.say(f"The others do not follow: {problem.sentence}", True)
+
+    def _described(self, opened: OpenImage, answer: Answer, number: int) -> None:
+        if opened is self._current() and opened.reading.describe(answer, number):
+            self._connection.tell(POINTS)
+
+    def _not_described(self, problem: ServerError) -> None:
+        """Nobody waits for it, and nothing is said."""
+        if problem.away:
+            self._again_at = time.monotonic() + _RETRY_S

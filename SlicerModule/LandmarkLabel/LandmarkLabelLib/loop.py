@@ -43,6 +43,7 @@ class ReadingLoop(Connection):
         super().__init__(listener, reader)
         self.drafts, self.folder = drafts, Path(folder)
         self.outbox: Outbox | None = None
+        self._outboxes: dict[str, Outbox] = {}
         self.worklist, self.trainings = Worklist(self), Trainings(self)
         self.open_image: OpenImage | None = None
         self.segmentation: Path | None = None
@@ -70,15 +71,23 @@ class ReadingLoop(Connection):
             self.close_image()
             self._done.clear()
         self.client, self.server = client, info
-        self.outbox = Outbox(
-            client, info.protocol.name, self.labels, self.drafts, self.back, self.disk, self.say, self._sent
-        )
+        self.outbox = self._outbox_of(client, info)
         self.worklist.offer(info.strategies)
         self.disk.submit(lambda: self.drafts.of_server(client.address), self._took_up, self.fail)
         self.say(f"Connected: {info.protocol.title}; {info.completed} of {info.total} images are labelled.")
         self.tell(SERVER)
         self.worklist.refresh()
         self._following.ask()  # with another token, or the server back, what was refused may be answered
+
+    def _outbox_of(self, client: Client, info: ServerInfo) -> Outbox:
+        """One for each server: a second would not know what the first has under way, and the two share files."""
+        outbox = self._outboxes.get(client.address)
+        if outbox is None:
+            outbox = self._outboxes[client.address] = Outbox(
+                client, info.protocol.name, self.labels, self.drafts, self.back, self.disk, self.say, self._sent
+            )
+        outbox.reach(client, info.protocol.name, self.labels)
+        return outbox
 
     def _other_protocol(self, info: ServerInfo) -> bool:
         return self.server is not None and info.protocol != self.server.protocol
@@ -399,6 +408,7 @@ class ReadingLoop(Connection):
 
     def stop(self, wait_s: float = 3.0) -> None:
         """End: what is still to be written is written; what is under way with the server is waited for so long."""
+        self._following.drop()
         if self.outbox is not None:
             self.outbox.hurry()
         self.front.stop()

@@ -83,8 +83,9 @@ def with_label(opened: OpenImage, item: WorklistItem, client: Client, drafts: Dr
     if tag is None:
         return opened
     opened.reading.start_from(from_markups(client.label(opened.image, tag), labels))
-    noted = item.labels[tag].get("history")
+    noted, model = item.labels[tag].get("history"), item.labels[tag].get("model")
     history = [entry for entry in noted if isinstance(entry, dict)] if isinstance(noted, list) else []
+    opened.reading.model = dict(model) if isinstance(model, dict) else {}
     return replace(opened, detected=True, history=history, note=f"{opened.image}: {_told(tag, history)}")
 
 

@@ -51,12 +51,24 @@ class Outbox:
         """Images of which the server does not have everything yet."""
         return tuple(self._waiting)
 
+    def reach(self, client: Client, protocol: str, labels: tuple[str, ...]) -> None:
+        """The same server is connected anew, as with another token: what is under way or waits is still this one's.
+
+        What waits for another protocol stays on the disk.
+        """
+        self._client, self._protocol, self._labels = client, protocol, labels
+        self._waiting = {image: draft for image, draft in self._waiting.items() if draft.protocol == protocol}
+        self._due = {image: 0.0 for image in self._due if image in self._waiting}
+
     def take_up(self, drafts: Sequence[Draft]) -> list[str]:
         """What an earlier run of the program could not send goes out now; of which images."""
-        unsent = [draft for draft in drafts if draft.wanted and not draft.refused and draft.protocol == self._protocol]
+        unsent = [
+            draft for draft in drafts
+            if draft.wanted and not draft.refused and draft.protocol == self._protocol
+            and draft.image not in self._waiting
+        ]  # fmt: skip
         for draft in unsent:
-            if draft.image not in self._waiting:
-                self._waiting[draft.image], self._due[draft.image] = draft, time.monotonic()
+            self._waiting[draft.image], self._due[draft.image] = draft, time.monotonic()
         return [draft.image for draft in unsent]
 
     def put(self, reading: Reading, info: Mapping[str, Any], final: bool) -> None:

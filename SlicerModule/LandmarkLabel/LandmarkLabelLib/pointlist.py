@@ -7,7 +7,7 @@ locked list of its own, in which the points of other states are hidden.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Callable
 
@@ -51,8 +51,9 @@ class PointList:
         self._placed, self._picked = placed, picked
         self._index = {label: index for index, label in enumerate(self.labels)}
         self._writing, self._moving, self._placing = False, -1, -1
-        self._placing_state = UNDEFINED
+        self._start: Position | None = None  # where the mouse took hold of what it moves
         self._shown: tuple[Point, ...] = ()
+        self._shown_states: tuple[str, ...] = ()
         self._states: list[str] = [UNDEFINED] * len(self.labels)
         self.marks = {state: self._make_marks(state) for state in SHOWN}
         self.node = self._make_node()
@@ -139,7 +140,7 @@ class PointList:
                     self._show_point(index, point, state, under_way.get(point.label, point.position))
                 self.node.SetNthControlPointSelected(index, point.label == current)
             self._show_confidences(points)
-        self._shown = points
+        self._shown, self._shown_states = points, tuple(states)
 
     def highlight(self, current: str | None) -> None:
         """Show which landmark is the current one."""
@@ -149,8 +150,10 @@ class PointList:
 
     def _show_point(self, index: int, point: Point, state: str, position: Position | None) -> None:
         before = self._shown[index] if self._shown else None
-        if before is not None and before == point and self._states[index] == state:
-            return
+        if before is None or before != point or self._states[index] != state:
+            self._draw_point(index, point, state, position)
+
+    def _draw_point(self, index: int, point: Point, state: str, position: Position | None) -> None:
         self.node.SetNthControlPointDescription(index, point.status)
         if position is not None:
             self._put(index, to_scene(position), (state,))
@@ -159,6 +162,14 @@ class PointList:
         else:
             self.node.UnsetNthControlPointPosition(index)
         self._mark(index, state)
+
+    def _redraw(self, indices: Iterable[int]) -> None:
+        """As the reading has them, whatever the mouse made of them, or came while it held them."""
+        if self._shown:
+            with self._writes(), _batch(self.node, *self.marks.values()):
+                for index in indices:
+                    point = self._shown[index]
+                    self._draw_point(index, point, self._shown_states[index], point.position)
 
     def _mark(self, index: int, state: str) -> None:
         """Show the mark of this state, and none other."""
@@ -217,7 +228,6 @@ class PointList:
         index = self._placing = self._index[label]
         with self._writes():
             self.node.UnsetNthControlPointPosition(index)
-        self._placing_state = self._states[index]
         self._mark(index, UNDEFINED)
         self.node.SetControlPointPlacementStartIndex(index)
         selection = self.scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
@@ -229,15 +239,11 @@ class PointList:
     def stop_placing(self) -> None:
         """Leave place mode; what was to be placed is shown as it was."""
         index, self._placing = self._placing, -1
-        state, self._placing_state = self._placing_state, UNDEFINED
         interaction = self._interaction
         if index >= 0 and interaction.GetCurrentInteractionMode() == interaction.Place:
             interaction.SetCurrentInteractionMode(interaction.ViewTransform)
-        if index >= 0 and self._shown:
-            shown, self._shown = self._shown, ()
-            with self._writes(), _batch(self.node, *self.marks.values()):
-                self._show_point(index, shown[index], state, shown[index].position)
-            self._shown = shown
+        if index >= 0:
+            self._redraw([index])
 
     def let_go(self) -> None:
         """Neither placed nor dragged: what comes next is of another image."""
@@ -260,6 +266,7 @@ class PointList:
         index = _moving_index(caller)
         if 0 <= index < len(self.labels):
             self._picked(self.labels[index])
+            self._start = self.position(self.labels[index])
         self._moving = index
 
     def _on_modified(self, caller: Any, event: Any) -> None:
@@ -273,16 +280,20 @@ class PointList:
 
     def _on_end(self, caller: Any, event: Any) -> None:
         index, self._moving = self._moving, -1
-        if self._writing or index < 0:
+        if self._writing:
+            return
+        if index < 0:  # of an image that is shown no more
+            self._redraw(each for each in range(len(self.labels)) if each != self._placing)
             return
         position = self.position(self.labels[index])
-        # A click that moves nothing takes hold of a landmark, and does not correct it.
-        if position is not None and not self._is_where_shown(index, position):
+        if position is None or self._is_at_start(position):
+            # A click that moves nothing takes hold of a landmark, and does not correct it.
+            self._redraw([index])
+        else:
             self._placed(self.labels[index], position)
 
-    def _is_where_shown(self, index: int, position: Position) -> bool:
-        shown = self._shown[index].position if self._shown else None
-        return shown is not None and max(abs(a - b) for a, b in zip(shown, position)) < 1e-9
+    def _is_at_start(self, position: Position) -> bool:
+        return self._start is not None and max(abs(a - b) for a, b in zip(self._start, position)) < 1e-9
 
     def _on_defined(self, caller: Any, event: Any) -> None:
         """A click in place mode."""

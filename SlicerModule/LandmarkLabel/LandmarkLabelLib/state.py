@@ -65,12 +65,14 @@ class Snapshot:
     Attributes:
         order: of review, as the server last recommended it.
         followed: whether the predictions are those that go with what the person has placed.
+        described: whether the server has said order and measurements: it has not of a label that is opened again.
     """
 
     points: tuple[Point, ...]
     order: tuple[str, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     followed: bool = True
+    described: bool = False
 
 
 @dataclass(frozen=True)
@@ -258,8 +260,14 @@ class Reading:
 
     def request(self) -> Request | None:
         """What to ask now so that the others follow; None if they have, or there is nothing to follow."""
-        if self.now.followed:
-            return None
+        return None if self.now.followed else self._request()
+
+    def question(self) -> Request | None:
+        """What to ask so that what is shown gets order and measurements; None if it has, or nothing is shown."""
+        empty = all(point.status == UNDEFINED for point in self.points)
+        return None if self.now.described or not self.now.followed or empty else self._request()
+
+    def _request(self) -> Request:
         placed = {point.label: point for point in self.points if point.status in _BY_A_PERSON}
         corrections = {label: point.position for label, point in placed.items() if point.position is not None}
         missing = tuple(point.label for point in self.points if point.status == MISSING)
@@ -275,6 +283,23 @@ class Reading:
         if number != self._number or self.now.followed:
             return False
         self._adopt(answer)
+        return True
+
+    def describe(self, answer: Answer, number: int) -> bool:
+        """Take order, measurements and trust of an answer to :meth:`question`; nothing moves.
+
+        Returns:
+            whether the answer was used: it is not if the person has gone on since.
+        """
+        if number != self._number or self.now.described:
+            return False
+        points = tuple(
+            replace(point, trusted=answer.landmarks[point.label].trusted) if point.status == PREDICTED else point
+            for point in self.points
+        )
+        order = answer.review_order or self.now.order
+        self.now = replace(self.now, points=points, order=order, measurements=answer.measurements, described=True)
+        self.revision += 1
         return True
 
     def detected(self, answer: Answer, as_step: bool = False) -> None:
@@ -297,7 +322,7 @@ class Reading:
     def _adopt(self, answer: Answer, followed: bool = True) -> None:
         points = tuple(_adopted(point, answer) for point in self.points)
         self.model = dict(answer.model)
-        self.now = Snapshot(points, answer.review_order or self.now.order, answer.measurements, followed)
+        self.now = Snapshot(points, answer.review_order or self.now.order, answer.measurements, followed, True)
         self.revision += 1
 
     # Labels and drafts ----------------------------------------------------------------------------------------

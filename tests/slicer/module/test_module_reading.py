@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import numpy as np
 import pydicom
 import pytest
 import vtk
-from servers_apart import ROOT, SampleServer, prepare
+from servers_apart import ROOT, SampleServer, prepare, server_python
 from sliceview import SliceView
 from trouble import Trouble
 from waiting import wait_until
@@ -23,6 +24,7 @@ import slicer
 from landmarklabel.io import read_radiograph
 from landmarklabel.io.segmentations import write_segmentation
 from landmarklabel.segmentation import Segmentation
+from LandmarkLabelLib import following as following_module
 from LandmarkLabelLib.client import Client
 from LandmarkLabelLib.desk import ReadingDesk
 from LandmarkLabelLib.markups import from_markups
@@ -189,6 +191,34 @@ def test_a_click_that_moves_nothing_corrects_nothing(reader: Reader) -> None:
     assert not reader.reading.touched
 
 
+def test_a_click_while_an_answer_comes_corrects_nothing(reader: Reader, trouble: Trouble) -> None:
+    """The landmark that is held stays under the mouse, and is where the answer has it once let go."""
+    reader.open(IMAGE)
+    trouble.mode, trouble.slow_s = "slow", 0.2
+    before = reader.reading["Me"].position
+    reader.drag("Go", (30, 20))
+    held = np.round(reader.on_screen("Me"))
+    reader.view.drag(held, (0, 0), steps=0, release=False)
+    reader.settle()
+    assert reader.reading["Me"].position != before == reader.drawn()["Me"]
+    reader.view.mouse(*held, "LeftButtonReleaseEvent")
+    assert {point.label for point in reader.reading.points if point.status == "corrected"} == {"Go"}
+    assert reader.drawn()["Me"] == reader.reading["Me"].position
+
+
+def test_another_image_while_the_mouse_is_down_is_drawn_as_it_is(reader: Reader) -> None:
+    reader.open(IMAGE)
+    reader.view.render()
+    start = np.round(reader.on_screen("Me"))
+    reader.view.drag(start, (40, 30), release=False)
+    reader.open("cephalometric_0021")
+    reader.view.mouse(*(start + 60), "MouseMoveEvent")
+    assert reader.drawn()["Me"] != reader.reading["Me"].position, "the mouse has it still"
+    reader.view.mouse(*(start + 60), "LeftButtonReleaseEvent")
+    assert reader.drawn() == {point.label: point.position for point in reader.reading.points}
+    assert not reader.reading.touched
+
+
 def test_undo_and_redo_are_exact_over_everything(reader: Reader) -> None:
     reader.open(IMAGE)
     states = [(reader.reading.now, reader.drawn())]
@@ -330,6 +360,76 @@ def test_submit_saves_and_the_next_is_there(reader: Reader) -> None:
     assert len(reader.loop.open_image.history) == 1
 
 
+def landmarklabel(*arguments: object) -> str:
+    """What a command of the server's environment prints."""
+    command = [server_python(), "-m", "landmarklabel.cli", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "lib"), "COLUMNS": "200"}
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+
+def test_history_and_report_know_who_saved_what_from_which_model(
+    reader: Reader, ceph_server: SampleServer, tmp_path: Path
+) -> None:
+    """Also of a label that was opened again, and saved with nothing new from a model."""
+    reader.open(IMAGE)
+    model = reader.reading.model
+    reader.desk.select("Po")
+    reader.desk.mark_missing()
+    reader.drag("Go", (10, 5))
+    reader.settle()
+    reader.desk.submit()
+    reader.saved()
+    reader.open(IMAGE)
+    reader.desk.submit()
+    reader.saved()
+    lines = landmarklabel("labels", "history", ceph_server.studies, IMAGE).splitlines()
+    told = f"by tester, from {model['name']} {model['version']}, 2 clicks"
+    assert [line.endswith(told) for line in lines[-2:]] == [True, True], lines
+    label = ceph_server.studies / "labels/final" / f"{IMAGE}.mrk.json"
+    landmarklabel("measure", label, "--protocol", "cephalometric_19", "--report", tmp_path)
+    report = (tmp_path / f"{IMAGE}.report.html").read_text()
+    assert f"{model['name']}, version {model['version']}" in report
+    assert "saved by tester" in report
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_a_final_label_that_is_opened_again_is_measured_as_it_is_shown(
+    reader: Reader, trouble: Trouble, confirmed: bool
+) -> None:
+    """By one request where a person has settled all; else the study's newest label may have changed what is seen."""
+    reader.open(IMAGE)
+    reader.drag("Go", (10, 5))
+    reader.settle()
+    if confirmed:
+        reader.desk.confirm_all()
+    measured, points = reader.reading.now.measurements, reader.reading.points
+    reader.desk.submit()
+    reader.saved()
+    trouble.asked.clear()
+    reader.open(IMAGE)
+    reader.wait(lambda: reader.reading.now.measurements, "measurements")
+    values = {each.name: each.value for each in measured}
+    assert {each.name: each.value for each in reader.reading.now.measurements} == pytest.approx(values)
+    assert bool(reader.reading.now.order) != confirmed
+    assert [(p.position, p.status) for p in reader.reading.points] == [(p.position, p.status) for p in points]
+    assert sum("refine" in asked and IMAGE in asked for asked in trouble.asked) <= 2 - confirmed
+
+
+def test_what_is_to_be_said_of_a_label_is_said_once_the_server_is_back(
+    reader: Reader, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following_module, "_RETRY_S", 0.1)
+    reader.open(IMAGE)
+    reader.wait(lambda: not reader.loop.poll(), "nothing is under way")
+    trouble.vanish()
+    reader.reading.start_from(reader.reading.points)
+    reader.loop._following.ask()
+    reader.wait(lambda: not reader.loop.busy, "the server is away")
+    assert not reader.loop.is_problem, reader.loop.message
+    trouble.come_back()
+    reader.wait(lambda: reader.reading.now.measurements, "the server is back")
+
+
 def test_killed_and_resumed(tmp_path: Path, trouble: Trouble) -> None:
     """A process of its own, ended by SIGKILL right after its draft reached the disk."""
     program = Path(__file__).with_name("killed_reader.py")
@@ -353,6 +453,7 @@ def test_killed_and_resumed(tmp_path: Path, trouble: Trouble) -> None:
         assert reader.reading["S"].position == (x, y, z)
         assert reader.reading["S"].status == "corrected"
         assert reader.reading["Po"].status == "missing"
+        reader.wait(lambda: reader.reading.now.measurements, "measurements")
         reader.saved()
         client = Client(trouble.address)
         label = from_markups(client.label("cephalometric_0022", "draft"), reader.reading.labels)

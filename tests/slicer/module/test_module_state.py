@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,8 +16,11 @@ from landmarklabel.landmarks import Status
 from landmarklabel.markups import parse_markups
 from landmarklabel.protocol import load_protocol
 from landmarklabel.radiograph import Geometry
-from LandmarkLabelLib.contract import Answer, Landmark, ServerError, read_answer
+from LandmarkLabelLib.contract import Answer, Landmark, Measurement, ServerError, read_answer
+from LandmarkLabelLib.describing import described, question_of
 from LandmarkLabelLib.markups import from_markups, to_markups
+from LandmarkLabelLib.opening import OpenImage
+from LandmarkLabelLib.picture import Picture
 from LandmarkLabelLib.state import Point, Reading
 
 settings.register_profile("module", deadline=None, derandomize=True, max_examples=60)
@@ -203,6 +209,74 @@ def test_how_far_moved_is_from_where_the_model_first_saw_it() -> None:
 def test_a_place_that_is_none_is_refused(bad: tuple) -> None:
     with pytest.raises(ValueError, match="finite"):
         read().place("a", bad)
+
+
+# Opened again -------------------------------------------------------------------------------------------------
+
+
+class OneModel:
+    """A client of a server that sees what nobody placed moved by ``shift``, and measures the last two landmarks."""
+
+    def __init__(self, shift: float) -> None:
+        self.shift, self.asked = shift, []  # type: ignore[var-annotated]
+
+    def refine(self, image, labels, corrections, missing=(), previous=None, session="") -> Answer:  # type: ignore[no-untyped-def]
+        self.asked.append(dict(corrections))
+        landmarks = {
+            label: replace(each, position=corrections.get(label, each.position), trusted=True)
+            for label, each in answer(self.shift).landmarks.items()
+        }
+        x = [landmarks[label].position[0] for label in LABELS]
+        measured = [Measurement("ab", x[1] - x[0], "mm", ("a", "b"), True)]
+        measured.append(Measurement("bd", x[3] - x[1], "mm", ("b", "d"), True))
+        return replace(answer(self.shift), landmarks=landmarks, measurements=tuple(measured))
+
+
+def reopened() -> OpenImage:
+    """With ``a`` and ``b`` as a person placed them, the others as they were predicted."""
+    points = [replace(point, status="corrected" if point.label in "ab" else point.status) for point in read().points]
+    reading = Reading("image", LABELS)
+    reading.start_from(points)
+    picture = Picture(np.zeros((100, 100)), np.eye(4), {})
+    return OpenImage("image", Path("image.nrrd"), picture, reading, detected=True)
+
+
+@pytest.mark.parametrize(("shift", "requests", "sure"), [(0.1, 1, True), (3.0, 2, False)])
+def test_a_label_that_is_opened_again_gets_order_and_measurements_and_nothing_moves(
+    shift: float, requests: int, sure: bool
+) -> None:
+    """The measurements are those of what is shown, also where another model would have the landmarks elsewhere."""
+    opened, client = reopened(), OneModel(shift)
+    reading, before = opened.reading, opened.reading.points
+    assert reading.request() is None
+    question = question_of(opened)
+    assert question is not None
+    assert reading.describe(described(question, client, LABELS), question.request.number)  # type: ignore[arg-type]
+    assert client.asked[0] == {"a": (0.0, 0.0, 0.0), "b": (10.0, 0.0, 0.0)}
+    assert len(client.asked) == requests
+    assert [replace(point, trusted=False) for point in reading.points] == list(before)
+    assert [point.trusted for point in reading.points] == [False, False, sure, sure]
+    assert reading.now.order == ("c", "a", "d", "b")
+    values = [(each.name, each.value, each.reliable) for each in reading.now.measurements]
+    assert values == [("ab", 10.0, True), ("bd", pytest.approx(20.0, abs=0.2), sure)]
+    assert not reading.can_undo
+    assert question_of(opened) is None, "once is enough"
+
+
+def test_a_description_that_comes_late_is_not_used() -> None:
+    reading = reopened().reading
+    question = reading.question()
+    reading.place("c", (1, 2, 0))
+    assert question is not None and not reading.describe(answer(), question.number)
+    assert reading.question() is None, "it comes with what is asked for the step"
+    reading.follow(answer(), reading.request().number)  # type: ignore[union-attr]
+    reading.undo()
+    assert reading.question() is not None
+
+
+def test_there_is_nothing_to_ask_of_what_was_just_predicted_nor_of_nothing() -> None:
+    assert read().question() is None
+    assert Reading("image", LABELS).question() is None
 
 
 # As labels ----------------------------------------------------------------------------------------------------

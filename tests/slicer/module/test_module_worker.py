@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
-from LandmarkLabelLib.contract import ServerError
+from LandmarkLabelLib import loop as loop_module
+from LandmarkLabelLib.contract import Definition, Protocol, ServerError, ServerInfo
 from LandmarkLabelLib.drafts import Draft, DraftStore
+from LandmarkLabelLib.loop import ReadingLoop
+from LandmarkLabelLib.state import Reading
 from LandmarkLabelLib.worker import Worker
 
 SERVER = "http://127.0.0.1:8000"
@@ -144,3 +147,109 @@ def test_half_a_write_leaves_the_draft_before(tmp_path: Path) -> None:
     loaded = store.load(SERVER, "image")
     assert loaded is not None and loaded.info == {"number": 1}
     assert [json.loads(path.read_text())["image"] for path in tmp_path.iterdir()] == ["image"]
+
+
+# What is under way ----------------------------------------------------------------------------------------------
+
+
+class SlowServer:
+    """A server, and its clients in one: it answers a save when the test lets it, and is away when the test says so."""
+
+    def __init__(self) -> None:
+        self.address, self.token, self.away, self.protocol = SERVER, "", False, "p"
+        self.asked, self.saved, self.gate = threading.Event(), [], threading.Event()  # type: ignore[var-annotated]
+
+    def client(self, address: str, token: str = "") -> SlowServer:
+        self.address, self.token = address, token
+        return self
+
+    def info(self) -> ServerInfo:
+        protocol = Protocol(self.protocol, "P", (Definition("a", "a", ""),))
+        return ServerInfo(protocol, "1", {}, (), {}, {}, 1, 0)
+
+    def worklist(self) -> list:
+        return []
+
+    def leases(self) -> dict:
+        return {}
+
+    def save(self, image: str, markups: dict, info: dict, final: bool) -> None:
+        self.asked.set()
+        self.gate.wait(10)
+        if self.away:
+            raise ServerError("refused", "Nothing answers.")
+        self.saved.append((info["number"], final))
+
+
+@pytest.fixture
+def slow_server(monkeypatch: pytest.MonkeyPatch) -> SlowServer:
+    made = SlowServer()
+    monkeypatch.setattr(loop_module, "Client", made.client)
+    return made
+
+
+@pytest.fixture
+def loop(slow_server: SlowServer, tmp_path: Path):  # type: ignore[no-untyped-def]
+    made = ReadingLoop(DraftStore(tmp_path / "drafts"), tmp_path / "images", lambda what: None)
+    connect(made)
+    yield made
+    slow_server.gate.set()
+    made.stop()
+
+
+def connect(loop: ReadingLoop, address: str = SERVER) -> None:
+    before = loop.server
+    loop.connect(address)
+    wait_until(loop.poll, lambda: loop.server is not before, "connected")
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_an_answer_to_an_earlier_draft_leaves_a_newer_one_after_connecting_anew(
+    loop: ReadingLoop, slow_server: SlowServer, final: bool
+) -> None:
+    """Whether Slicer is killed then or goes on."""
+    reading = Reading("image", ("a",))
+    loop.outbox.put(reading, {"number": 1}, final)
+    loop.outbox.hurry()
+    assert slow_server.asked.wait(10)
+    connect(loop)
+    reading.place("a", (1, 2, 0))
+    loop.outbox.put(reading, {"number": 2}, final=False)
+    wait_until(loop.disk.poll, lambda: not loop.disk.busy, "on the disk")
+    slow_server.gate.set()
+    wait_until(loop.back.poll, lambda: not loop.back.busy, "the answer to the first")
+    wait_until(loop.disk.poll, lambda: not loop.disk.busy, "on the disk")
+    left = loop.drafts.load(SERVER, "image")
+    assert left is not None, "the newer draft is not deleted"
+    assert (left.wanted, left.info, left.reading["points"][0]["status"]) == ("draft", {"number": 2}, "corrected")
+    loop.outbox.hurry()
+    wait_until(loop.poll, lambda: not loop.busy, "sent")
+    assert slow_server.saved == [(1, final), (2, False)]
+    left = loop.drafts.load(SERVER, "image")
+    assert left is not None and left.wanted == ""
+
+
+def test_what_one_server_lacks_is_sent_when_it_is_connected_again(loop: ReadingLoop, slow_server: SlowServer) -> None:
+    slow_server.away = True
+    slow_server.gate.set()
+    loop.outbox.put(Reading("image", ("a",)), {"number": 1}, final=True)
+    loop.outbox.hurry()
+    wait_until(loop.poll, lambda: loop.is_problem, "away")
+    slow_server.away = False
+    connect(loop, "http://127.0.0.1:8001")
+    assert loop.outbox.waiting == ()
+    connect(loop)
+    wait_until(loop.poll, lambda: not loop.outbox.waiting and not loop.busy, "sent")
+    assert slow_server.saved == [(1, True)]
+    assert loop.drafts.load(SERVER, "image") is None
+
+
+def test_what_waits_for_another_protocol_stays_on_the_disk(loop: ReadingLoop, slow_server: SlowServer) -> None:
+    loop.outbox.put(Reading("image", ("a",)), {"number": 1}, final=False)
+    slow_server.protocol = "q"
+    slow_server.gate.set()
+    connect(loop)
+    wait_until(loop.poll, lambda: not loop.busy, "taken up")
+    assert (loop.outbox.waiting, slow_server.saved) == ((), [])
+    left = loop.drafts.load(SERVER, "image")
+    assert left is not None and (left.wanted, left.refused) == ("draft", "")
