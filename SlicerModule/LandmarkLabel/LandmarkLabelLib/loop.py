@@ -93,8 +93,8 @@ class ReadingLoop(Connection):
         images = self.outbox.take_up(drafts)
         if images:
             self.say(f"Sending what was left from last time: {', '.join(images[:3])}{' ...' * (len(images) > 3)}")
-        unfinished = [draft.image for draft in drafts if draft.wanted != FINAL or draft.refused]
-        unfinished = [image for image in unfinished if image not in self._done]
+        ours = [draft for draft in drafts if draft.protocol == self.protocol.name and draft.image not in self._done]
+        unfinished = [draft.image for draft in ours if draft.wanted != FINAL or draft.refused]
         self.unfinished = unfinished[-1] if unfinished else ""
         self.tell(SERVER)
 
@@ -117,8 +117,10 @@ class ReadingLoop(Connection):
         """Show what comes next: what was left unfinished, else what the server wants labelled next."""
         if self.client is None:
             self.say(_NOT_CONNECTED, True)
-        elif self.open_image is None and self.unfinished:
-            self.open(self.unfinished)
+            return
+        unfinished, self.unfinished = self.unfinished, ""  # once: the server may no longer have it
+        if self.open_image is None and unfinished and unfinished not in self._done:
+            self.open(unfinished)
         elif self._ahead.image and self._ahead.image not in self._done:
             self.open(self._ahead.image)
         else:

@@ -1,0 +1,68 @@
+"""The loop of reading by itself, with servers that are away, hang and are exchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pretend import PlainReader, PretendClient, PretendServer
+
+from LandmarkLabelLib import loop as loop_module
+
+HERE, THERE = "http://here:1", "http://there:1"
+
+Start = Callable[..., PlainReader]
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Start the program, with servers by address; again to start it anew."""
+    servers: dict[str, PretendServer] = {}
+    monkeypatch.setattr(loop_module, "Client", lambda address, token="": PretendClient(address, servers[address]))
+    started: list[PlainReader] = []
+
+    def starting(here: PretendServer, there: PretendServer | None = None) -> PlainReader:
+        servers.update({HERE: here, **({THERE: there} if there else {})})
+        if started:
+            started[-1].loop.stop()
+        started.append(PlainReader(tmp_path, servers))
+        started[-1].connect(HERE)
+        return started[-1]
+
+    yield starting
+    started[-1].loop.stop()
+
+
+def leave_a_draft(reader: PlainReader, image: str) -> None:
+    reader.open(image)
+    reader.loop.place("a", (5.0, 5.0, 0.0))
+    reader.loop.save_draft()
+    reader.rest()
+
+
+def test_the_next_image_comes_though_the_one_left_unfinished_is_gone(start: Start) -> None:
+    leave_a_draft(start(PretendServer("old")), "old")
+    reader = start(PretendServer("new"))
+    assert reader.loop.unfinished == "old"
+    assert reader.next() == ""
+    assert "no image old" in reader.loop.message
+    assert reader.next() == "new"
+
+
+def test_what_was_left_unfinished_of_another_protocol_is_not_next(start: Start) -> None:
+    leave_a_draft(start(PretendServer("old", "new")), "old")
+    reader = start(PretendServer("new", "old", protocol="q"))
+    assert reader.next() == "new"
+
+
+def test_what_was_submitted_is_not_unfinished(start: Start) -> None:
+    """Though connecting once more found its draft."""
+    reader = start(PretendServer("only"))
+    leave_a_draft(reader, "only")
+    reader.connect(HERE)
+    assert reader.loop.unfinished == "only"
+    reader.loop.submit()
+    reader.rest()
+    assert reader.image == ""
+    assert "Every image is labelled" in reader.loop.message
