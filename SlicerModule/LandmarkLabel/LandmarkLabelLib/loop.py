@@ -28,6 +28,9 @@ from .worklist import Worklist
 _BESIDE = "Some landmarks lie beside the image ({}): drag them in, or mark them as missing."
 _NOT_CONNECTED = "Connect to a server first."
 
+#: A submit so soon after an image came was meant for the one before it: a key held down, or pressed twice.
+UNREAD_S = 0.7
+
 
 class ReadingLoop(Connection):
     """A reader at work with one server.
@@ -366,9 +369,9 @@ class ReadingLoop(Connection):
             self.outbox.hurry()
 
     def submit(self) -> bool:
-        """Send the image as final and go on to the next; False where landmarks are still to be placed."""
+        """Send the image as final and go on to the next; False where landmarks are not placed, or nobody looked."""
         opened = self._require_open()
-        problem = _unfinished(opened)
+        problem = _unfinished(opened) or _unread(opened)
         if problem:
             self.say(problem, True)
             return False
@@ -418,6 +421,12 @@ def _unfinished(opened: OpenImage) -> str:
         return f"{len(left)} landmarks are not placed yet ({_some(left)}): place them, or mark them as missing."
     beside = opened.beside()
     return _BESIDE.format(_some(beside)) if beside else ""
+
+
+def _unread(opened: OpenImage) -> str:
+    """Why nobody can have looked at an image yet; empty if somebody can."""
+    here = time.monotonic() - opened.started < UNREAD_S
+    return f"{opened.image} has only just come: look at it, then submit it." if here else ""
 
 
 def _some(labels: Sequence[str]) -> str:

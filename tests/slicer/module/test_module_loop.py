@@ -66,3 +66,20 @@ def test_what_was_submitted_is_not_unfinished(start: Start) -> None:
     reader.rest()
     assert reader.image == ""
     assert "Every image is labelled" in reader.loop.message
+
+
+def test_submitting_twice_in_a_moment_submits_one_image(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = PretendServer("first", "second", "third")
+    reader = start(server)
+    reader.open("first")
+    monkeypatch.setattr(loop_module, "UNREAD_S", 60.0)
+    reader.loop.open_image.started -= 100.0
+    assert reader.loop.next_is_ready
+    assert reader.loop.submit() is True
+    assert reader.image == "second"
+    assert reader.loop.submit() is False
+    assert "only just come" in reader.loop.message
+    reader.rest()
+    assert (server.final, reader.image) == ({"first"}, "second")
+    reader.loop.open_image.started -= 100.0
+    assert reader.loop.submit() is True
