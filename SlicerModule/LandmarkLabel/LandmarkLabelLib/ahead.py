@@ -74,7 +74,8 @@ class Ahead:
             self.forget()
 
     def forget(self) -> None:
-        """None is next."""
+        """None is next, and none is coming."""
+        self._connection.back.cancel("ahead")
         self.ready, self.coming = None, ""
 
     def give_back(self) -> None:

@@ -70,18 +70,24 @@ class ReadingLoop(Connection):
 
     def _connected(self, client: Client, info: ServerInfo) -> None:
         if self.client is not None and (client.address != self.client.address or self._other_protocol(info)):
-            self.close_image()
-            self._done.clear()
+            self._leave_server()
         self.client, self.server = client, info
         self.outbox = Outbox(
             client, info.protocol.name, self.labels, self.drafts, self.back, self.disk, self.say, self._sent
         )
         self.worklist.offer(info.strategies)
-        self.disk.submit(lambda: self.drafts.of_server(client.address), self._took_up, self.fail)
+        self.disk.submit(lambda: self.drafts.of_server(client.address), self._took_up, self.fail, "drafts")
         self.say(f"Connected: {info.protocol.title}; {info.completed} of {info.total} images are labelled.")
         self.tell(SERVER)
         self.worklist.refresh()
         self._following.ask()  # with another token, or the server back, what was refused may be answered
+
+    def _leave_server(self) -> None:
+        """Nothing of this server is shown, nor what is still to come from it."""
+        self.front.cancel("open")
+        self.close_image()
+        self._wanted = self.unfinished = ""
+        self._done.clear()
 
     def _other_protocol(self, info: ServerInfo) -> bool:
         return self.server is not None and info.protocol != self.server.protocol

@@ -83,3 +83,30 @@ def test_submitting_twice_in_a_moment_submits_one_image(start: Start, monkeypatc
     assert (server.final, reader.image) == ({"first"}, "second")
     reader.loop.open_image.started -= 100.0
     assert reader.loop.submit() is True
+
+
+def test_an_image_of_the_server_before_is_not_shown_after_connecting_to_another(start: Start) -> None:
+    there = PretendServer("image", x=50.0)
+    reader = start(PretendServer("image"), there)
+    connect = there.hold("info")
+    reader.loop.connect(THERE)
+    reader.loop.open("image")
+    connect()
+    reader.rest()
+    assert (reader.loop.client.address, reader.image) == (THERE, "")
+    reader.open("image")
+    assert reader.loop.reading["a"].position == (50.0, 20.0, 0.0)
+
+
+def test_what_the_server_before_says_is_next_is_not_asked_of_another(start: Start) -> None:
+    here, there = PretendServer("image", "next"), PretendServer("next")
+    reader = start(here, there)
+    choose = here.hold("next")
+    reader.loop.open("image")
+    reader.wait(lambda: "next" in here.asked, "looks ahead")
+    reader.loop.connect(THERE)
+    reader.wait(lambda: reader.loop.client.address == THERE, "connected")
+    choose()
+    reader.rest()
+    assert not reader.loop.next_is_ready
+    assert "download" not in there.asked
