@@ -55,6 +55,7 @@ class ReadingLoop(Connection):
         self._following = Following(self, lambda: self.open_image, self._followed)
         self._wanted = ""
         self._done: set[str] = set()
+        self._skipped: set[str] = set()
 
     # Connection -----------------------------------------------------------------------------------------------
 
@@ -88,6 +89,7 @@ class ReadingLoop(Connection):
         self.close_image()
         self._wanted = self.unfinished = ""
         self._done.clear()
+        self._skipped.clear()
 
     def _other_protocol(self, info: ServerInfo) -> bool:
         return self.server is not None and info.protocol != self.server.protocol
@@ -102,8 +104,9 @@ class ReadingLoop(Connection):
         images = self.outbox.take_up(drafts)
         if images:
             self.say(f"Sending what was left from last time: {', '.join(images[:3])}{' ...' * (len(images) > 3)}")
-        ours = [draft for draft in drafts if draft.protocol == self.protocol.name and draft.image not in self._done]
+        ours = [draft for draft in drafts if draft.protocol == self.protocol.name]
         unfinished = [draft.image for draft in ours if draft.wanted != FINAL or draft.refused]
+        unfinished = [image for image in unfinished if image not in self._done | self._skipped]
         self.unfinished = unfinished[-1] if unfinished else ""
         self.tell(SERVER)
 
@@ -140,8 +143,10 @@ class ReadingLoop(Connection):
         return self.open_image.image if self.open_image else ""
 
     def _choosing(self) -> Callable[[], str | None]:
-        """A job that finds the next image, and not one that is open or just done."""
-        return self.worklist.choosing([image for image in (self._current(), *sorted(self._done)) if image])
+        """A job that finds the next image: none that is done or open; what was skipped once no other is left."""
+        here, skipped = {self._current()} - {""}, self._skipped
+        later = [self._done | here, self._done | (here - skipped)] if skipped else []
+        return self.worklist.choosing(self._done | here | skipped, *later)
 
     def _chosen(self, image: str | None) -> None:
         if image is None:
@@ -177,6 +182,7 @@ class ReadingLoop(Connection):
         self._ahead.taken(opened.image)
         self._throw_away(self.open_image)
         self.unfinished = ""
+        self._skipped.discard(opened.image)
         self.open_image, self.segmentation = opened, None
         opened.started = time.monotonic()
         self._following.drop()
@@ -204,7 +210,7 @@ class ReadingLoop(Connection):
         opened, client, reader = self._require_open(), self.client, self.reader
         assert client is not None
         self.back.submit(lambda: client.skip(opened.image, reader), None, self._not_skipped)
-        self._done.add(opened.image)
+        self._skipped.add(opened.image)
         self.open_next()
 
     def _not_skipped(self, problem: ServerError) -> None:

@@ -110,3 +110,19 @@ def test_what_the_server_before_says_is_next_is_not_asked_of_another(start: Star
     reader.rest()
     assert not reader.loop.next_is_ready
     assert "download" not in there.asked
+
+
+def test_what_was_skipped_comes_once_no_other_is_left(start: Start) -> None:
+    server = PretendServer("first", "second", "third")
+    reader = start(server)
+    reader.open("first")
+    seen = []
+    for act in (reader.loop.skip, reader.loop.submit, reader.loop.skip, reader.loop.submit, reader.loop.skip):
+        act()
+        reader.rest()
+        seen.append(reader.image)
+    assert seen == ["second", "third", "first", "third", "third"], "the only one left comes again"
+    reader.loop.submit()
+    reader.rest()
+    assert "Every image is labelled" in reader.loop.message
+    assert server.final == set(server.images)
