@@ -81,7 +81,17 @@ class ReadingLoop(Connection):
         self.say(f"Connected: {info.protocol.title}; {info.completed} of {info.total} images are labelled.")
         self.tell(SERVER)
         self.worklist.refresh()
-        self._following.ask()  # with another token, or the server back, what was refused may be answered
+        self._ask_again()
+
+    def _ask_again(self) -> None:
+        """With another token, or the server back, what was refused or failed may be answered."""
+        if self.open_image is None:
+            return
+        if self.open_image.detected:
+            self._ahead.look()
+        else:
+            self.detect()
+        self._following.ask()
 
     def _leave_server(self) -> None:
         """Nothing of this server is shown, nor what is still to come from it."""

@@ -126,3 +126,48 @@ def test_what_was_skipped_comes_once_no_other_is_left(start: Start) -> None:
     reader.rest()
     assert "Every image is labelled" in reader.loop.message
     assert server.final == set(server.images)
+
+
+def test_connecting_again_finds_the_landmarks_that_could_not_be_found(start: Start) -> None:
+    server = PretendServer("image")
+    reader = start(server)
+    detect = server.hold("detect")
+    reader.loop.open("image")
+    reader.wait(lambda: "detect" in server.asked, "opened")
+    server.away = True
+    detect()
+    reader.rest()
+    assert reader.loop.reading["a"].position is None
+    server.away = False
+    reader.connect(HERE)
+    assert reader.loop.reading["a"].position == (10.0, 20.0, 0.0)
+
+
+def test_connecting_again_gets_the_next_image_that_could_not_be_got(start: Start) -> None:
+    server = PretendServer("image", "next")
+    reader = start(server)
+    choose = server.hold("next")
+    reader.loop.open("image")
+    reader.wait(lambda: "next" in server.asked, "looks ahead")
+    server.away = True
+    choose()
+    reader.rest()
+    assert not reader.loop.next_is_ready
+    server.away = False
+    reader.connect(HERE)
+    assert reader.loop.next_is_ready
+
+
+def test_connecting_again_asks_for_no_second_next_image(start: Start) -> None:
+    """Each that is asked for is kept from others."""
+    server = PretendServer("image", "next")
+    reader = start(server)
+    choose = server.hold("next")
+    reader.loop.open("image")
+    reader.wait(lambda: "next" in server.asked, "looks ahead")
+    reader.loop.connect(HERE)
+    reader.wait(lambda: server.asked.count("info") == 2 and not reader.loop.front.busy, "connected again")
+    choose()
+    reader.rest()
+    assert server.asked.count("next") == 1
+    assert reader.loop.next_is_ready
