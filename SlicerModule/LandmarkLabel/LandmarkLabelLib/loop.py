@@ -54,6 +54,7 @@ class ReadingLoop(Connection):
         self._ahead = Ahead(self, self._current, self._choosing, self._fetching, self._ahead_came, self._ahead_failed)
         self._following = Following(self, lambda: self.open_image, self._followed)
         self._wanted = ""
+        self._uploaded_last: Path | None = None
         self._done: set[str] = set()
         self._skipped: set[str] = set()
 
@@ -67,7 +68,7 @@ class ReadingLoop(Connection):
             self.fail(problem)
             return
         self.say(f"Connecting to {client.address} ...")
-        self.front.submit(client.info, lambda info: self._connected(client, info), self._not_connected, "connect")
+        self.trial.submit(client.info, lambda info: self._connected(client, info), self._not_connected, "connect")
 
     def _connected(self, client: Client, info: ServerInfo) -> None:
         if self.client is not None and (client.address != self.client.address or self._other_protocol(info)):
@@ -95,7 +96,7 @@ class ReadingLoop(Connection):
 
     def _leave_server(self) -> None:
         """Nothing of this server is shown, nor what is still to come from it."""
-        self.front.cancel("open")
+        self.renew_front()
         self.close_image()
         self._wanted = self.unfinished = ""
         self._done.clear()
@@ -193,10 +194,10 @@ class ReadingLoop(Connection):
         self._throw_away(self.open_image)
         self.unfinished = ""
         self._skipped.discard(opened.image)
-        self.open_image, self.segmentation = opened, None
+        self.open_image, self._uploaded_last = opened, None
         opened.started = time.monotonic()
         self._following.drop()
-        self.front.cancel("segmentation")
+        self.drop_segmentation()
         self.say(opened.note or f"{opened.image}: {len(self.labels)} landmarks.", bool(opened.disagreement))
         self.tell(IMAGE)
         if opened.detected:
@@ -248,17 +249,25 @@ class ReadingLoop(Connection):
         self.tell(IMAGE)
 
     def upload(self, path: Path) -> None:
-        """Put an image of this machine on the server and open it."""
+        """Put an image of this machine on the server; the last of several is opened, unless another was meanwhile."""
         client = self.client
         if client is None:
             self.say(_NOT_CONNECTED, True)
             return
         self.say(f"Sending {Path(path).name} ...")
-        self.front.submit(lambda: client.upload(Path(path)), self._uploaded, self.fail)
+        self._uploaded_last = path
+        self.long.submit(
+            lambda: client.upload(Path(path)), lambda image: self._uploaded(client, path, image), self.fail
+        )
 
-    def _uploaded(self, image: str) -> None:
+    def _uploaded(self, client: Client, path: Path, image: str) -> None:
+        if self.client is None or self.client.address != client.address:
+            return
         self.worklist.refresh()
-        self.open(image)
+        if path is self._uploaded_last:
+            self.open(image)
+        else:
+            self.say(f"{image} is on the server.")
 
     # Reading --------------------------------------------------------------------------------------------------
 
@@ -358,7 +367,12 @@ class ReadingLoop(Connection):
                 self.segmentation = path
                 self.tell(SEGMENTATION)
 
-        self.front.submit(lambda: client.segmentation(opened.image, folder), came, self.fail, "segmentation")
+        self.long.submit(lambda: client.segmentation(opened.image, folder), came, self.fail, "segmentation")
+
+    def drop_segmentation(self) -> None:
+        """The structures are not wanted any more."""
+        self.long.cancel("segmentation")
+        self.segmentation = None
 
     def _require_open(self) -> OpenImage:
         if self.open_image is None:
@@ -428,7 +442,8 @@ class ReadingLoop(Connection):
         """End: what is still to be written is written; what is under way with the server is waited for so long."""
         if self.outbox is not None:
             self.outbox.hurry()
-        self.front.stop()
+        for worker in (self.front, self.long, self.trial):
+            worker.stop()
         self.back.cancel("ahead")
         self._ahead.give_back()
         self.back.finish(wait_s)

@@ -166,8 +166,60 @@ def test_connecting_again_asks_for_no_second_next_image(start: Start) -> None:
     reader.loop.open("image")
     reader.wait(lambda: "next" in server.asked, "looks ahead")
     reader.loop.connect(HERE)
-    reader.wait(lambda: server.asked.count("info") == 2 and not reader.loop.front.busy, "connected again")
+    reader.wait(lambda: server.asked.count("info") == 2 and not reader.loop.waiting, "connected again")
     choose()
     reader.rest()
     assert server.asked.count("next") == 1
     assert reader.loop.next_is_ready
+
+
+@pytest.mark.parametrize("slow", ["segmentation", "upload", "info"])
+def test_the_others_follow_while_something_else_hangs(start: Start, tmp_path: Path, slow: str) -> None:
+    server = PretendServer("image")
+    reader = start(server)
+    reader.open("image")
+    go_on = server.hold(slow)
+    asked = server.asked.count(slow)
+    {
+        "segmentation": reader.loop.segment,
+        "upload": lambda: reader.loop.upload(tmp_path / "new.png"),
+        "info": lambda: reader.loop.connect(HERE),
+    }[slow]()
+    reader.wait(lambda: server.asked.count(slow) > asked, "hangs")
+    reader.loop.place("a", (5.0, 5.0, 0.0))
+    reader.wait(lambda: reader.loop.reading.now.followed, "the others follow")
+    go_on()
+
+
+def test_another_server_is_read_from_while_the_one_before_hangs(start: Start) -> None:
+    here = PretendServer("image")
+    reader = start(here, PretendServer("image", x=50.0))
+    reader.open("image")
+    go_on = here.hold("refine")
+    reader.loop.place("a", (5.0, 5.0, 0.0))
+    reader.wait(lambda: "refine" in here.asked, "hangs")
+    reader.connect(THERE)
+    reader.open("image")
+    assert reader.loop.reading["b"].position == (50.0, 20.0, 0.0)
+    go_on()
+
+
+def test_of_several_uploads_the_last_is_opened(start: Start, tmp_path: Path) -> None:
+    reader = start(PretendServer("image"))
+    for name in ("one.png", "two.png"):
+        reader.loop.upload(tmp_path / name)
+    seen = set()
+    reader.wait(lambda: seen.add(reader.image) or not reader.loop.poll(), "sent")
+    assert seen == {"", "two"}
+
+
+def test_an_upload_takes_nobody_away_from_another_image(start: Start, tmp_path: Path) -> None:
+    server = PretendServer("image")
+    reader = start(server)
+    go_on = server.hold("upload")
+    reader.loop.upload(tmp_path / "new.png")
+    reader.loop.open("image")
+    reader.wait(lambda: reader.loop.open_image, "opened")
+    go_on()
+    reader.rest()
+    assert (reader.image, reader.loop.message) == ("image", "new is on the server.")
