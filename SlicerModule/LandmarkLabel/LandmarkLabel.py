@@ -198,6 +198,7 @@ class LandmarkLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for name, action in self.actions().items():
             shortcut = qt.QShortcut(qt.QKeySequence(KEYS[name].key), window)
             shortcut.setEnabled(False)
+            shortcut.setAutoRepeat(name in ("undo", "redo"))  # a key held down submits no second image
             connect(shortcut, "activated()", action)
             self.shortcuts.append(shortcut)
 

@@ -43,8 +43,9 @@ class Ahead:
 
     def look(self) -> None:
         """Get the next image, unless it is ready or coming."""
-        if self._connection.client is not None and not self.image:
-            self._connection.back.submit(self._choosing(), self._fetch, None, "ahead")
+        back = self._connection.back
+        if self._connection.client is not None and not self.image and not back.waits_for("ahead"):
+            back.submit(self._choosing(), self._fetch, None, "ahead")
 
     def _fetch(self, image: str | None) -> None:
         if image is None or image == self._current():
@@ -74,7 +75,8 @@ class Ahead:
             self.forget()
 
     def forget(self) -> None:
-        """None is next."""
+        """None is next, and none is coming."""
+        self._connection.back.cancel("ahead")
         self.ready, self.coming = None, ""
 
     def give_back(self) -> None:

@@ -1,7 +1,8 @@
 """A server as the parts of the loop share it: who it is, the threads that work for it, and what the reader is told.
 
-Three threads work beside the one that calls: what the reader waits for (front), what nobody waits for (back), and the
-disk. What comes of them is handed over in the thread that calls :meth:`Connection.hand_over`.
+Threads work beside the one that calls: what the reader waits for (front), what nobody waits for (back), what takes its
+time and is to hold up neither (long), the test of a connection (trial), and the disk. What comes of them is handed over
+in the thread that calls :meth:`Connection.hand_over`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Connection:
         self.client: Client | None = None
         self.server: ServerInfo | None = None
         self.front, self.back = Worker("LandmarkLabel front"), Worker("LandmarkLabel back")
+        self.long, self.trial = Worker("LandmarkLabel long"), Worker("LandmarkLabel trial")
         self.disk = Worker("LandmarkLabel disk")
         self.message, self.is_problem = "", False
         self._listener = listener
@@ -43,17 +45,22 @@ class Connection:
     @property
     def waiting(self) -> bool:
         """Whether the reader is waiting for something."""
-        return self.front.busy
+        return self.front.busy or self.long.busy or self.trial.busy
 
     @property
     def busy(self) -> bool:
         """Whether anything is under way."""
-        return self.front.busy or self.back.busy or self.disk.busy
+        return self.waiting or self.back.busy or self.disk.busy
 
     def hand_over(self) -> None:
         """Hand over what the threads have done. Never waits."""
-        for worker in (self.front, self.disk, self.back):
+        for worker in (self.front, self.disk, self.back, self.long, self.trial):
             worker.poll()
+
+    def renew_front(self) -> None:
+        """What is under way in front is given up, and not waited for: it may hang."""
+        self.front.stop()
+        self.front = Worker("LandmarkLabel front")
 
     def say(self, sentence: str, is_problem: bool = False) -> None:
         """Tell the reader."""

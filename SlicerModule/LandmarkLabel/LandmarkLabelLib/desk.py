@@ -310,6 +310,7 @@ class ReadingDesk:
         if visible:
             self.loop.segment()
         else:
+            self.loop.drop_segmentation()
             self.image.show_segmentation(None)
 
 

@@ -28,6 +28,9 @@ from .worklist import Worklist
 _BESIDE = "Some landmarks lie beside the image ({}): drag them in, or mark them as missing."
 _NOT_CONNECTED = "Connect to a server first."
 
+#: A submit so soon after an image came was meant for the one before it: a key held down, or pressed twice.
+UNREAD_S = 0.7
+
 
 class ReadingLoop(Connection):
     """A reader at work with one server.
@@ -52,7 +55,9 @@ class ReadingLoop(Connection):
         self._ahead = Ahead(self, self._current, self._choosing, self._fetching, self._ahead_came, self._ahead_failed)
         self._following = Following(self, lambda: self.open_image, self._followed)
         self._wanted = ""
+        self._uploaded_last: Path | None = None
         self._done: set[str] = set()
+        self._skipped: set[str] = set()
 
     # Connection -----------------------------------------------------------------------------------------------
 
@@ -64,20 +69,37 @@ class ReadingLoop(Connection):
             self.fail(problem)
             return
         self.say(f"Connecting to {client.address} ...")
-        self.front.submit(client.info, lambda info: self._connected(client, info), self._not_connected, "connect")
+        self.trial.submit(client.info, lambda info: self._connected(client, info), self._not_connected, "connect")
 
     def _connected(self, client: Client, info: ServerInfo) -> None:
         if self.client is not None and (client.address != self.client.address or self._other_protocol(info)):
-            self.close_image()
-            self._done.clear()
+            self._leave_server()
         self.client, self.server = client, info
         self.outbox = self._outbox_of(client, info)
         self.worklist.offer(info.strategies)
-        self.disk.submit(lambda: self.drafts.of_server(client.address), self._took_up, self.fail)
+        self.disk.submit(lambda: self.drafts.of_server(client.address), self._took_up, self.fail, "drafts")
         self.say(f"Connected: {info.protocol.title}; {info.completed} of {info.total} images are labelled.")
         self.tell(SERVER)
         self.worklist.refresh()
-        self._following.ask()  # with another token, or the server back, what was refused may be answered
+        self._ask_again()
+
+    def _ask_again(self) -> None:
+        """With another token, or the server back, what was refused or failed may be answered."""
+        if self.open_image is None:
+            return
+        if self.open_image.detected:
+            self._ahead.look()
+        else:
+            self.detect()
+        self._following.ask()
+
+    def _leave_server(self) -> None:
+        """Nothing of this server is shown, nor what is still to come from it."""
+        self.renew_front()
+        self.close_image()
+        self._wanted = self.unfinished = ""
+        self._done.clear()
+        self._skipped.clear()
 
     def _outbox_of(self, client: Client, info: ServerInfo) -> Outbox:
         """One for each server: a second would not know what the first has under way, and the two share files."""
@@ -102,8 +124,9 @@ class ReadingLoop(Connection):
         images = self.outbox.take_up(drafts)
         if images:
             self.say(f"Sending what was left from last time: {', '.join(images[:3])}{' ...' * (len(images) > 3)}")
-        unfinished = [draft.image for draft in drafts if draft.wanted != FINAL or draft.refused]
-        unfinished = [image for image in unfinished if image not in self._done]
+        ours = [draft for draft in drafts if draft.protocol == self.protocol.name]
+        unfinished = [draft.image for draft in ours if draft.wanted != FINAL or draft.refused]
+        unfinished = [image for image in unfinished if image not in self._done | self._skipped]
         self.unfinished = unfinished[-1] if unfinished else ""
         self.tell(SERVER)
 
@@ -126,8 +149,10 @@ class ReadingLoop(Connection):
         """Show what comes next: what was left unfinished, else what the server wants labelled next."""
         if self.client is None:
             self.say(_NOT_CONNECTED, True)
-        elif self.open_image is None and self.unfinished:
-            self.open(self.unfinished)
+            return
+        unfinished, self.unfinished = self.unfinished, ""  # once: the server may no longer have it
+        if self.open_image is None and unfinished and unfinished not in self._done:
+            self.open(unfinished)
         elif self._ahead.image and self._ahead.image not in self._done:
             self.open(self._ahead.image)
         else:
@@ -138,8 +163,10 @@ class ReadingLoop(Connection):
         return self.open_image.image if self.open_image else ""
 
     def _choosing(self) -> Callable[[], str | None]:
-        """A job that finds the next image, and not one that is open or just done."""
-        return self.worklist.choosing([image for image in (self._current(), *sorted(self._done)) if image])
+        """A job that finds the next image: none that is done or open; what was skipped once no other is left."""
+        here, skipped = {self._current()} - {""}, self._skipped
+        later = [self._done | here, self._done | (here - skipped)] if skipped else []
+        return self.worklist.choosing(self._done | here | skipped, *later)
 
     def _chosen(self, image: str | None) -> None:
         if image is None:
@@ -175,10 +202,11 @@ class ReadingLoop(Connection):
         self._ahead.taken(opened.image)
         self._throw_away(self.open_image)
         self.unfinished = ""
-        self.open_image, self.segmentation = opened, None
+        self._skipped.discard(opened.image)
+        self.open_image, self._uploaded_last = opened, None
         opened.started = time.monotonic()
         self._following.drop()
-        self.front.cancel("segmentation")
+        self.drop_segmentation()
         self.say(opened.note or f"{opened.image}: {len(self.labels)} landmarks.", bool(opened.disagreement))
         self.tell(IMAGE)
         if opened.detected:
@@ -202,7 +230,7 @@ class ReadingLoop(Connection):
         opened, client, reader = self._require_open(), self.client, self.reader
         assert client is not None
         self.back.submit(lambda: client.skip(opened.image, reader), None, self._not_skipped)
-        self._done.add(opened.image)
+        self._skipped.add(opened.image)
         self.open_next()
 
     def _not_skipped(self, problem: ServerError) -> None:
@@ -230,17 +258,25 @@ class ReadingLoop(Connection):
         self.tell(IMAGE)
 
     def upload(self, path: Path) -> None:
-        """Put an image of this machine on the server and open it."""
+        """Put an image of this machine on the server; the last of several is opened, unless another was meanwhile."""
         client = self.client
         if client is None:
             self.say(_NOT_CONNECTED, True)
             return
         self.say(f"Sending {Path(path).name} ...")
-        self.front.submit(lambda: client.upload(Path(path)), self._uploaded, self.fail)
+        self._uploaded_last = path
+        self.long.submit(
+            lambda: client.upload(Path(path)), lambda image: self._uploaded(client, path, image), self.fail
+        )
 
-    def _uploaded(self, image: str) -> None:
+    def _uploaded(self, client: Client, path: Path, image: str) -> None:
+        if self.client is None or self.client.address != client.address:
+            return
         self.worklist.refresh()
-        self.open(image)
+        if path is self._uploaded_last:
+            self.open(image)
+        else:
+            self.say(f"{image} is on the server.")
 
     # Reading --------------------------------------------------------------------------------------------------
 
@@ -340,7 +376,12 @@ class ReadingLoop(Connection):
                 self.segmentation = path
                 self.tell(SEGMENTATION)
 
-        self.front.submit(lambda: client.segmentation(opened.image, folder), came, self.fail, "segmentation")
+        self.long.submit(lambda: client.segmentation(opened.image, folder), came, self.fail, "segmentation")
+
+    def drop_segmentation(self) -> None:
+        """The structures are not wanted any more."""
+        self.long.cancel("segmentation")
+        self.segmentation = None
 
     def _require_open(self) -> OpenImage:
         if self.open_image is None:
@@ -373,9 +414,9 @@ class ReadingLoop(Connection):
             self.outbox.hurry()
 
     def submit(self) -> bool:
-        """Send the image as final and go on to the next; False where landmarks are still to be placed."""
+        """Send the image as final and go on to the next; False where landmarks are not placed, or nobody looked."""
         opened = self._require_open()
-        problem = _unfinished(opened)
+        problem = _unfinished(opened) or _unread(opened)
         if problem:
             self.say(problem, True)
             return False
@@ -411,7 +452,8 @@ class ReadingLoop(Connection):
         self._following.drop()
         if self.outbox is not None:
             self.outbox.hurry()
-        self.front.stop()
+        for worker in (self.front, self.long, self.trial):
+            worker.stop()
         self.back.cancel("ahead")
         self._ahead.give_back()
         self.back.finish(wait_s)
@@ -426,6 +468,12 @@ def _unfinished(opened: OpenImage) -> str:
         return f"{len(left)} landmarks are not placed yet ({_some(left)}): place them, or mark them as missing."
     beside = opened.beside()
     return _BESIDE.format(_some(beside)) if beside else ""
+
+
+def _unread(opened: OpenImage) -> str:
+    """Why nobody can have looked at an image yet; empty if somebody can."""
+    here = time.monotonic() - opened.started < UNREAD_S
+    return f"{opened.image} has only just come: look at it, then submit it." if here else ""
 
 
 def _some(labels: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Callable
 
@@ -52,18 +52,22 @@ class Worklist:
         self.items = [_now_labelled(item, tag) if item.image == image else item for item in self.items]
         self._connection.tell(WORKLIST)
 
-    def choosing(self, leave_out: Sequence[str]) -> Callable[[], str | None]:
-        """A job that finds the next image, by the server's strategy, and none of those; None if there is none."""
+    def choosing(self, *leave_out: Collection[str]) -> Callable[[], str | None]:
+        """A job that finds the next image, by the server's strategy; None if there is none.
+
+        Args:
+            leave_out: images that it may not be; if none other is left, those of the next argument.
+        """
         client, strategy, reader = self._connection.client, self.strategy, self._connection.reader
         assert client is not None
 
-        def choose() -> str | None:
-            image = client.next_image(strategy, leave_out, reader) if strategy else None
-            if image is not None and image not in leave_out:
+        def choose(left_out: Collection[str]) -> str | None:
+            image = client.next_image(strategy, sorted(left_out), reader) if strategy else None
+            if image is not None and image not in left_out:
                 return image
-            return _first_left(client.worklist(), leave_out)
+            return _first_left(client.worklist(), left_out)
 
-        return choose
+        return lambda: next((image for image in map(choose, leave_out) if image is not None), None)
 
 
 def with_leases(items: Sequence[WorklistItem], leases: dict[str, str], reader: str) -> list[WorklistItem]:
@@ -82,7 +86,7 @@ def _own(who: str, reader: str) -> bool:
     return who.split(" / ")[-1] == reader if reader else who.startswith("somebody at ")
 
 
-def _first_left(items: Sequence[WorklistItem], leave_out: Sequence[str]) -> str | None:
+def _first_left(items: Sequence[WorklistItem], leave_out: Collection[str]) -> str | None:
     """The first image that is not final, not with another reader and not left out; drafts first."""
     open_to_all = [item for item in items if item.status in (UNLABELLED, DRAFT) and item.image not in leave_out]
     drafts = [item.image for item in open_to_all if item.status == DRAFT]

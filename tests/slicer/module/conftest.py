@@ -22,6 +22,12 @@ from trouble import Trouble
 IMAGES = (*tuple(f"cephalometric_002{number}" for number in range(4)), "oriented")
 
 
+@pytest.fixture(autouse=True)
+def quick_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests submit sooner than a person can have looked."""
+    monkeypatch.setattr("LandmarkLabelLib.loop.UNREAD_S", 0.0)
+
+
 @pytest.fixture(scope="session")
 def ceph_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SampleServer]:
     """A running server over the sample cephalograms."""

@@ -210,6 +210,11 @@ def test_every_button_says_its_key(shared_panel: Panel) -> None:
     assert len({key.key for key in KEYS.values()}) == len(KEYS)
 
 
+def test_a_key_held_down_acts_once_but_for_undo_and_redo(shared_panel: Panel) -> None:
+    shortcuts = zip(shared_panel.widget.actions(), shared_panel.widget.shortcuts, strict=True)
+    assert {name for name, shortcut in shortcuts if shortcut.autoRepeat()} == {"undo", "redo"}
+
+
 def test_the_keys_are_those_of_the_module_only_while_it_is_shown(shared_panel: Panel) -> None:
     shared_panel.widget.exit()
     assert not any(shortcut.isEnabled() for shortcut in shared_panel.widget.shortcuts)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -575,6 +576,20 @@ def test_structures_lie_over_the_image(reader: Reader, tmp_path: Path) -> None:
     assert (rows.min(), rows.max()) == pytest.approx((screen_height - top, screen_height - bottom), abs=3)
     reader.desk.show_structures(False)
     assert np.abs(reader.view.pixels() - before).max() == 0
+
+
+def test_structures_that_come_after_they_were_wanted_are_not_shown(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader.open(IMAGE)
+    come = threading.Event()
+    monkeypatch.setattr(Client, "segmentation", lambda self, image, folder: come.wait(10) and folder / "x.seg.nrrd")
+    reader.desk.show_structures(True)
+    reader.desk.show_structures(False)
+    come.set()
+    reader.wait(lambda: not reader.loop.poll())
+    assert reader.loop.segmentation is None
+    assert not reader.loop.is_problem, reader.loop.message
 
 
 def test_reading_off_the_main_thread_gives_what_slicer_reads(reader: Reader, tmp_path: Path) -> None:
