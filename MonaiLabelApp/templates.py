@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ from shapes import StudyShape
 
 # Of how many images gradients are kept, of 2 MB each: those that people are at.
 _IMAGES = 32
+
+# Who has not asked of an image for so long is not at it any more.
+_AT_IT_S = 600.0
 
 _Stamp = tuple[str, int, int, int]
 _Label = tuple[Points, tuple[int, int]]
@@ -64,6 +69,7 @@ class StudyTemplates:
         self._labels: dict[str, _Label] = {}
         self._looks: dict[str, LabelledLook | None] = {}
         self._templates: Templates | None = None
+        self._put_offs: dict[str, int] = {}  # how often an image could not be fetched
 
     def labels(self) -> int:
         """How many labels the templates were learned from; 0 without any."""
@@ -81,15 +87,17 @@ class StudyTemplates:
             ImageError: the file is not a radiograph.
         """
         image, templates = self._image(path), self._up_to_date()
-        said = image.said
-        if said is not None and said.network is network and (begun or said.templates is templates):
-            return said
+        said, asked, image.asked = image.said, image.asked, time.monotonic()
+        if said is not None and said.network is network:
+            stays = begun and said.templates is not None and image.asked - asked < _AT_IT_S
+            if stays or said.templates is templates:
+                return said
         evidence = None
         if templates is not None:
             most = {} if network is None else {"most": network.places.shape[1]}
             evidence = templates.evidence(image.gradients, network, **most)
-        image.said = Said(templates, network, evidence)
-        return image.said
+        image.said = said = Said(templates, network, evidence)
+        return said
 
     def step(self) -> bool:
         """Look at one labelled image that has not been looked at; False if there is none.
@@ -99,22 +107,39 @@ class StudyTemplates:
         """
         self._up_to_date()
         with self._lock:
-            name = next((name for name in self._labels if name not in self._looks), None)
+            name = self._next_to_look_at()
             label = None if name is None else self._labels[name]
         if name is None or label is None:
             return False
         try:
             look = LabelledLook.of(self._image(self._store.require_image(name)).gradients, label[0])
         except RemoteError:
+            self._put_off(name)
             raise
         except (LandmarkLabelError, OSError):  # deleted a moment ago, or not to be read: the others count
             look = None
         with self._lock:
             if self._labels.get(name) is label:
                 self._looks[name] = look
-            if len(self._looks) == len(self._labels):  # once, and not anew with each: what is shown would jump
-                self._learn()
+                self._put_offs.pop(name, None)
+            self._learn_if_seen()
         return True
+
+    def _next_to_look_at(self) -> str | None:
+        """Of those that have not been looked at, the one that was put off least often."""
+        left = [name for name in self._labels if name not in self._looks]
+        return min(left, key=lambda name: self._put_offs.get(name, 0), default=None)
+
+    def _put_off(self, name: str) -> None:
+        with self._lock:
+            self._put_offs[name] = self._put_offs.get(name, 0) + 1
+            if self._put_offs[name] == 1:
+                self._learn_if_seen()
+
+    def _learn_if_seen(self) -> None:
+        """Once, when all that can be had have been looked at, and not anew with each: what is shown would jump."""
+        if all(name in self._looks or name in self._put_offs for name in self._labels):
+            self._learn()
 
     def _up_to_date(self) -> Templates | None:
         shape = self._study.shape()  # before labels are read: one that is saved meanwhile makes another shape
@@ -163,6 +188,7 @@ class _Image:
 
     gradients: Gradients
     said: Said | None = None
+    asked: float = -math.inf
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from label_files import save_final
 
 import tiny
+from landmarklabel.errors import RemoteError
 from landmarklabel.interaction.templates import Templates
 from landmarklabel.protocol import Protocol
 from landmarklabel.resources import resource
@@ -99,6 +101,47 @@ def test_what_is_said_is_kept_until_something_changes(store: LandmarkDatastore, 
 def test_an_image_that_can_not_be_read_is_left_out(store: LandmarkDatastore) -> None:
     store.require_image("image_001").write_bytes(b"no image")
     assert looked_at(store).labels() == 2
+
+
+def test_an_image_that_can_not_be_fetched_keeps_no_other_back(
+    store: LandmarkDatastore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give = store.require_image
+
+    def refuse_one(name: str) -> Path:
+        if name == "image_000":
+            raise RemoteError("the archive does not give it")
+        return give(name)
+
+    found = StudyTemplates(store, StudyShape(store))
+    assert found.labels() == 0
+    with monkeypatch.context() as away:
+        away.setattr(store, "require_image", refuse_one)
+        for _ in range(4):
+            with suppress(RemoteError):
+                found.step()
+        assert found.labels() == 2
+        templates = learned(found)
+        for _ in range(3):
+            with pytest.raises(RemoteError):
+                found.step()
+        assert learned(found) is templates  # nothing moves for nothing
+    assert found.step() and found.labels() == 3
+
+
+def test_who_comes_back_to_an_image_has_what_was_learned_meanwhile(
+    store: LandmarkDatastore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, image = StudyTemplates(store, StudyShape(store)), store.require_image("image_006")
+    assert found.say(image, None, begun=True).labels == 0
+    while found.step():
+        pass
+    assert found.say(image, None, begun=True).labels == 3
+    save_final(store, tmp_path, "image_004", 4)
+    assert found.step()
+    assert found.say(image, None, begun=True).labels == 3
+    monkeypatch.setattr("templates._AT_IT_S", 0.0)
+    assert found.say(image, None, begun=True).labels == 4
 
 
 def test_of_many_labels_always_the_same_count(store: LandmarkDatastore, monkeypatch: pytest.MonkeyPatch) -> None:
