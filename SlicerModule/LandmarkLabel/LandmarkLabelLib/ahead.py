@@ -73,6 +73,8 @@ class Ahead:
         """This image is shown: it is not the next one any more."""
         if self.image == image:
             self.forget()
+        elif not self.image:  # what is being chosen was to come after another image, and may be this one
+            self._connection.back.cancel("ahead")
 
     def forget(self) -> None:
         """None is next, and none is coming."""

@@ -62,6 +62,12 @@ class Connection:
         self.front.stop()
         self.front = Worker("LandmarkLabel front")
 
+    def renew_trial(self) -> None:
+        """A test that is under way is given up: its server may hang, and another is to be tested."""
+        if self.trial.busy:
+            self.trial.stop()
+            self.trial = Worker("LandmarkLabel trial")
+
     def say(self, sentence: str, is_problem: bool = False) -> None:
         """Tell the reader."""
         self.message, self.is_problem = sentence, is_problem

@@ -69,6 +69,7 @@ class ReadingLoop(Connection):
             self.fail(problem)
             return
         self.say(f"Connecting to {client.address} ...")
+        self.renew_trial()
         self.trial.submit(client.info, lambda info: self._connected(client, info), self._not_connected, "connect")
 
     def _connected(self, client: Client, info: ServerInfo) -> None:
@@ -97,6 +98,7 @@ class ReadingLoop(Connection):
         """Nothing of this server is shown, nor what is still to come from it."""
         self.renew_front()
         self.close_image()
+        self.worklist.clear()
         self._wanted = self.unfinished = ""
         self._done.clear()
         self._skipped.clear()

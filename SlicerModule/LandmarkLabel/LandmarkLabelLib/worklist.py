@@ -43,6 +43,11 @@ class Worklist:
                 self._came, self._connection.fail, "worklist",
             )  # fmt: skip
 
+    def clear(self) -> None:
+        """Nothing is listed, nor what is still to come."""
+        self._connection.back.cancel("worklist")
+        self._came([])
+
     def _came(self, items: list[WorklistItem]) -> None:
         self.items = items
         self._connection.tell(WORKLIST)

@@ -204,6 +204,46 @@ def test_another_server_is_read_from_while_the_one_before_hangs(start: Start) ->
     go_on()
 
 
+def test_nothing_of_a_server_that_hangs_is_listed_as_the_next_one_s(start: Start) -> None:
+    here = PretendServer("image")
+    reader = start(here, PretendServer("another"))
+    reader.open("image")
+    go_on = here.hold("save")
+    reader.loop.place("a", (5.0, 5.0, 0.0))
+    reader.loop.save_draft()
+    reader.wait(lambda: "save" in here.asked, "hangs")
+    reader.loop.connect(THERE)
+    reader.wait(lambda: reader.loop.client and reader.loop.client.address == THERE, "connected")
+    assert reader.loop.worklist.items == []
+    go_on()
+    reader.rest()
+    assert [item.image for item in reader.loop.worklist.items] == ["another"]
+
+
+def test_a_server_that_hangs_keeps_nobody_from_testing_another(start: Start) -> None:
+    there = PretendServer("image")
+    reader = start(PretendServer("image"), there)
+    go_on = there.hold("info")
+    reader.loop.connect(THERE)
+    reader.wait(lambda: "info" in there.asked, "hangs")
+    reader.loop.connect(HERE)
+    reader.wait(lambda: reader.loop.message.startswith("Connected"), "connected")
+    go_on()
+
+
+def test_the_next_image_is_chosen_anew_once_another_is_open(start: Start) -> None:
+    server = PretendServer("one", "two", "three")
+    reader = start(server)
+    go_on = server.hold("next")
+    reader.loop.open("one")
+    reader.wait(lambda: "next" in server.asked, "chooses")
+    reader.loop.open("two")
+    reader.wait(lambda: reader.image == "two" and reader.loop.open_image.detected, "opened")
+    go_on()
+    reader.rest()
+    assert reader.loop.next_is_ready
+
+
 def test_of_several_uploads_the_last_is_opened(start: Start, tmp_path: Path) -> None:
     reader = start(PretendServer("image"))
     for name in ("one.png", "two.png"):
