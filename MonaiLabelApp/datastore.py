@@ -13,14 +13,13 @@ import threading
 import time
 import weakref
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
 from labels import DERIVED, CheckedLabel, check_label, read_derived
-from landmarklabel.errors import ImageError, LabelError, LandmarkLabelError, NotFoundError
+from landmarklabel.errors import DataError, ImageError, LabelError, LandmarkLabelError, NotFoundError
 from landmarklabel.files import storage_errors, temporary_file
 from landmarklabel.io import read_radiograph
 from landmarklabel.io.headers import read_geometry
@@ -210,7 +209,7 @@ class LandmarkDatastore(Datastore):
         with (
             storage_errors(Path(tempfile.gettempdir()) / "dataset.zip", "the data set"),
             temporary_file("dataset_", ".zip") as path,
-            zipfile.ZipFile(path, mode="w", strict_timestamps=False) as archive,
+            zipfile.ZipFile(path, mode="w") as archive,
         ):
             for name, label in chosen:
                 self._add_case(archive, name, label)
@@ -219,10 +218,15 @@ class LandmarkDatastore(Datastore):
 
     def _add_case(self, archive: zipfile.ZipFile, name: str, label: Path) -> None:
         """Put an image and its label into an archive; neither, if one was deleted a moment ago or is no image."""
-        with suppress(NotFoundError, ImageError, FileNotFoundError):
-            image, named, content = self.require_image(name), self.store.image_file(name).name, label.read_bytes()
-            archive.write(image, f"image/{named}")
-            archive.writestr(f"label/{label.name}", content)
+        try:
+            image, named = self.require_image(name).read_bytes(), self.store.image_file(name).name
+            content = label.read_bytes()
+        except (NotFoundError, ImageError, FileNotFoundError):
+            return
+        except OSError as problem:
+            raise DataError(f"image {name}, or its label, can't be read ({problem.strerror})") from None
+        archive.writestr(f"image/{named}", image)
+        archive.writestr(f"label/{label.name}", content)
 
     # Writing ------------------------------------------------------------------------------------------------
 

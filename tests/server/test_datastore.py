@@ -17,7 +17,7 @@ import pytest
 from label_files import label_image, markups
 
 import tiny
-from landmarklabel.errors import LabelError, LandmarkLabelError, StorageError
+from landmarklabel.errors import DataError, LabelError, LandmarkLabelError, StorageError
 from landmarklabel.io.dataset import read_dataset
 from landmarklabel.protocol import Protocol
 from landmarklabel.resources import resource
@@ -333,6 +333,17 @@ def test_a_data_set_is_without_what_was_deleted_a_moment_ago(store: LandmarkData
     file.unlink()
 
 
+def test_a_data_set_of_what_can_not_be_read_names_the_image(
+    store: LandmarkDatastore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(Path, "read_bytes", closed)
+    with pytest.raises(DataError, match=r"image image_\d+, or its label, can't be read \(Permission denied\)"):
+        store.get_dataset_archive(None)
+
+
 def test_a_data_set_without_room_is_said_and_leaves_nothing(
     store: LandmarkDatastore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,7 +353,7 @@ def test_a_data_set_without_room_is_said_and_leaves_nothing(
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(zipfile.ZipFile, "write", full)
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
     with pytest.raises(StorageError, match="the disk is full: the data set could not be written to"):
         store.get_dataset_archive(None)
     assert not list((tmp_path / "tmp").iterdir())
