@@ -133,8 +133,8 @@ TITLES = {
     "oracle-order": "the worst landmark first (oracle)",
     "random-strategy": "images in random order",
     "no-confirm": "what was found right may move again",
-    "trust": "no look where it is right with 95 %",
-    "trust-80": "no look where it is right with 80 %",
+    "trust": "no look where it is 95 % sure",
+    "trust-80": "no look where it is 80 % sure",
 }
 
 
