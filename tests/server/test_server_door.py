@@ -248,9 +248,19 @@ def test_of_corrections_in_a_row_the_newest_is_answered(small: Server) -> None:
     assert refused <= {"a newer correction of this image has come; this one is not answered"}
 
 
+def inferences(server: Server) -> float:
+    """How many have ended, however."""
+    lines = server("GET", "/metrics").text.splitlines()
+    return sum(
+        float(line.split()[-1]) for line in lines if line.startswith('landmarklabel_inferences_total{lane="image"')
+    )
+
+
 def test_a_client_that_goes_takes_its_work_along(small: Server) -> None:
+    before = inferences(small)
     with socket.create_connection(("127.0.0.1", small.port), timeout=30) as connection:
         connection.sendall(b"POST /infer/landmarks?image=image_001 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    small.wait_for(lambda: inferences(small) > before, 20)
     small.wait_for(lambda: 'waiting{lane="image"} 0.0' in small("GET", "/metrics").text, 20)
     # What a worker had begun by then is written, and deleted as nobody is there to take it.
     small.wait_for(lambda: not list((small.folder / "tmp").glob("landmarks_*")), 20)

@@ -10,7 +10,7 @@ from cost import REPLAYED, TRAINED, settings_of
 
 from landmarklabel.simulation.settings import VARIANTS
 
-ARGUMENTS = Namespace(work=Path("/work"), pace=(0.3, 2.0), train="auto", wait_for_training=True)
+ARGUMENTS = Namespace(work=Path("work"), pace=(0.3, 2.0), train="auto", wait_for_training=True)
 
 
 def test_every_variant_is_measured_once() -> None:
@@ -20,7 +20,7 @@ def test_every_variant_is_measured_once() -> None:
 @pytest.mark.parametrize("variant", REPLAYED)
 def test_a_replay_is_of_the_product_and_trains_nothing(variant: str) -> None:
     settings = settings_of("aasce", variant, ARGUMENTS)
-    assert (settings.replay, settings.train, settings.habits.click_s) == ("/work/aasce/product", "off", 0)
+    assert (settings.replay, settings.train, settings.habits.click_s) == ("work/aasce/product", "off", 0)
 
 
 @pytest.mark.parametrize("variant", TRAINED)

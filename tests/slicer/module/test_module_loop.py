@@ -128,17 +128,22 @@ def test_what_was_skipped_comes_once_no_other_is_left(start: Start) -> None:
     assert server.final == set(server.images)
 
 
+def lose(reader: PlainReader, server: PretendServer, request: str) -> None:
+    """Open the first image, and have the server gone just when it is asked for this."""
+    go_on = server.hold(request)
+    reader.loop.open(server.images[0])
+    reader.wait(lambda: request in server.asked, "asked")
+    server.away = True
+    go_on()
+    reader.rest()
+    server.away = False
+
+
 def test_connecting_again_finds_the_landmarks_that_could_not_be_found(start: Start) -> None:
     server = PretendServer("image")
     reader = start(server)
-    detect = server.hold("detect")
-    reader.loop.open("image")
-    reader.wait(lambda: "detect" in server.asked, "opened")
-    server.away = True
-    detect()
-    reader.rest()
+    lose(reader, server, "detect")
     assert reader.loop.reading["a"].position is None
-    server.away = False
     reader.connect(HERE)
     assert reader.loop.reading["a"].position == (10.0, 20.0, 0.0)
 
@@ -146,14 +151,8 @@ def test_connecting_again_finds_the_landmarks_that_could_not_be_found(start: Sta
 def test_connecting_again_gets_the_next_image_that_could_not_be_got(start: Start) -> None:
     server = PretendServer("image", "next")
     reader = start(server)
-    choose = server.hold("next")
-    reader.loop.open("image")
-    reader.wait(lambda: "next" in server.asked, "looks ahead")
-    server.away = True
-    choose()
-    reader.rest()
+    lose(reader, server, "next")
     assert not reader.loop.next_is_ready
-    server.away = False
     reader.connect(HERE)
     assert reader.loop.next_is_ready
 
@@ -188,6 +187,7 @@ def test_the_others_follow_while_something_else_hangs(start: Start, tmp_path: Pa
     reader.wait(lambda: server.asked.count(slow) > asked, "hangs")
     reader.loop.place("a", (5.0, 5.0, 0.0))
     reader.wait(lambda: reader.loop.reading.now.followed, "the others follow")
+    assert server.asked.count(slow) == asked + 1  # which still hangs
     go_on()
 
 
@@ -229,6 +229,9 @@ def test_a_server_that_hangs_keeps_nobody_from_testing_another(start: Start) -> 
     reader.loop.connect(HERE)
     reader.wait(lambda: reader.loop.message.startswith("Connected"), "connected")
     go_on()
+    reader.rest()
+    assert reader.loop.client is not None
+    assert reader.loop.client.address == HERE  # whatever the other says by now
 
 
 def test_the_next_image_is_chosen_anew_once_another_is_open(start: Start) -> None:
