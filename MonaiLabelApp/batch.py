@@ -10,7 +10,7 @@ import json
 import threading
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +26,7 @@ from landmarklabel.errors import (
     LandmarkLabelError,
     ModelError,
     NotFoundError,
+    RefusedError,
     RemoteError,
     StorageError,
     listed,
@@ -39,6 +40,10 @@ IMAGES = ("all", "labeled", "unlabeled")
 PEOPLES = ("final", "draft", "derived")
 
 _MOST_FAILURES = 100
+
+# How often an image is asked for that an archive, though it answers, does not give.
+_ATTEMPTS = 3
+
 _WRITE_S = 5.0
 _RUNNING, _DONE, _STOPPED, _ERROR = "RUNNING", "DONE", "STOPPED", "ERROR"
 
@@ -66,6 +71,7 @@ class BatchInference:
         self._changed = threading.Condition()
         self._state: dict[str, Any] = _read(file)
         self._todo: deque[str] | None = None  # not known yet after a start
+        self._refusals = Counter[str]()  # by image
         self._written, self._begun = float("-inf"), time.monotonic()
 
     # Asking -------------------------------------------------------------------------------------------------
@@ -167,7 +173,7 @@ class BatchInference:
         kept = f"{tag}{SEGMENTATION_TAG}" if request["model"] == "segmentation" else tag
         todo = deque(name for name in wanted if self._made_by(name, kept, request["model"]) != version)
         with self._changed:
-            self._todo, self._begun = todo, time.monotonic()
+            self._todo, self._begun, self._refusals = todo, time.monotonic(), Counter()
             self._state |= {"images": len(wanted), "there_already": len(wanted) - len(todo), "done": 0}
 
     def _made_by(self, name: str, tag: str, task: str) -> str | None:
@@ -189,8 +195,11 @@ class BatchInference:
         try:
             problem = self._tried(name, request, batch)
         except RemoteError as error:
-            self._put_back(name, str(error), batch)
-            raise
+            self._refusals[name] += isinstance(error, RefusedError)
+            if self._refusals[name] < _ATTEMPTS:
+                self._put_back(name, str(error), batch)
+                raise
+            problem = f"image {name}: {error}"
         except (StorageError, ModelError):  # no other image would fare better
             raise
         except Exception:

@@ -74,6 +74,10 @@ class RemoteError(LandmarkLabelError):
     http_status = 503
 
 
+class RefusedError(RemoteError):
+    """Another server answers, but not with what it was asked for; asking once more may not help."""
+
+
 def listed(names: Iterable[str], most: int = 8) -> str:
     """Names in a sentence: ``S, N, Or`` and, beyond ``most``, ``and 12 more``."""
     names = [str(name) for name in names]

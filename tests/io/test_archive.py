@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from landmarklabel.errors import LandmarkLabelError, NotFoundError, RemoteError
+from landmarklabel.errors import LandmarkLabelError, NotFoundError, RefusedError, RemoteError
 from landmarklabel.io.dicomweb import Archive, Limits, Series
 
 UIDS = ("1.2.3", "1.2.4", "1.2.5")
@@ -74,9 +74,10 @@ def address() -> Iterator[str]:
     [
         ("404", r"(has it no more|offers no search there) \(404\)", NotFoundError),
         ("401", "answered 401; set its user name and password", RemoteError),
-        ("500", "answered 500$", RemoteError),
-        ("html", "gave no DICOMweb answer", RemoteError),
-        ("endless", "sends more than the 100000 bytes that are taken", RemoteError),
+        ("503", "answered 503$", RemoteError),
+        ("500", "answered 500$", RefusedError),
+        ("html", "gave no DICOMweb answer", RefusedError),
+        ("endless", "sends more than the 100000 bytes that are taken", RefusedError),
         ("hangs", "did not answer in time|can't be reached", RemoteError),
     ],
 )
@@ -84,11 +85,13 @@ def test_whatever_goes_wrong_is_one_sentence(
     address: str, kind: str, sentence: str, error: type[LandmarkLabelError]
 ) -> None:
     archive = Archive(f"{address}/{kind}", limits=Limits(bytes=100_000, wait_s=0.5))
+    passing = error is RemoteError
     for ask in (lambda: list(archive.series("DX")), lambda: archive.headers(SERIES), lambda: archive.instance(*UIDS)):
         with pytest.raises(error, match=sentence) as caught:
             ask()
         assert str(caught.value).startswith(f"the DICOM server {address}/{kind}")
         assert "Secret" not in str(caught.value)
+        assert not (passing and isinstance(caught.value, RefusedError))
 
 
 def test_an_archive_that_is_not_there() -> None:

@@ -6,11 +6,12 @@ import errno
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import tiny
-from landmarklabel.errors import ImageError, RemoteError
+from landmarklabel.errors import ImageError, RefusedError, RemoteError
 from landmarklabel.protocol import Protocol
 from landmarklabel.resources import resource
 
@@ -66,3 +67,29 @@ def test_no_image_is_lost_whatever_fails(tmp_path: Path, triangle: Protocol) -> 
     assert (state["status"], state["images"], state["done"], state["failed"]) == ("DONE", 5, 5, 3)
     assert state["details"] == []
     assert json.loads((tmp_path / "batch.json").read_bytes())["done"] == 5
+
+
+def test_an_image_that_an_archive_does_not_give_ends_no_batch_and_holds_none_up(
+    tmp_path: Path, triangle: Protocol
+) -> None:
+    store = LandmarkDatastore(str(tiny.write_studies(tmp_path / "studies", triangle, 2, 1)), triangle, False)
+    label = Path(store.get_label_uri("image_000", "final")).read_bytes()
+    asked: list[str] = []
+
+    def task(request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        asked.append(request["image_name"])
+        if asked[-1] == "image_000":
+            raise RefusedError("the DICOM server answered 500")
+        file = tmp_path / "answer.mrk.json"
+        file.write_bytes(label)
+        return str(file), {"model": {"version": "1"}}
+
+    batch = BatchInference(store, {"landmarks": task}, lambda _: "1", tmp_path / "batch.json")  # type: ignore[dict-item]
+    batch.submit("landmarks", "all", {})
+    for _ in range(10):
+        with suppress(RemoteError):
+            batch.step()
+    state = batch.state()
+    assert (state["status"], state["done"], state["failed"]) == ("DONE", 2, 1)
+    assert state["failures"] == {"image_000": "image image_000: the DICOM server answered 500"}
+    assert asked == ["image_000", "image_001", "image_000", "image_000"]

@@ -19,13 +19,16 @@ from pydicom.uid import UID
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 
-from ..errors import NotFoundError, RemoteError
+from ..errors import NotFoundError, RefusedError, RemoteError
 from ..urls import require_url
 
 #: Modalities that are asked for: computed and digital radiography.
 MODALITIES = ("CR", "DX")
 
 _PAGE = 500
+
+# Statuses that say nothing of what was asked for: who asks, that it is too much just now, that a server behind is away.
+_BUSY = (401, 408, 425, 429, 502, 503, 504)
 
 
 @dataclass(frozen=True)
@@ -121,12 +124,13 @@ class Archive:
 
         Raises:
             NotFoundError: the archive has it no more.
-            RemoteError: the archive does not answer as it should, or with another instance.
+            RefusedError: the archive answers, but not with this instance.
+            RemoteError: the archive does not answer.
         """
         with self._said(f"asked for {uid}"):
             dataset = self._client.retrieve_instance(study, series, uid, media_types=(("application/dicom", "*"),))
         if str(dataset.get("SOPInstanceUID")) != uid:
-            raise RemoteError(f"the DICOM server {self.url} answered with another instance than {uid}")
+            raise RefusedError(f"the DICOM server {self.url} answered with another instance than {uid}")
         return dataset
 
     def documents(self, series: Series) -> list[Dataset]:
@@ -150,7 +154,7 @@ class Archive:
         if document.SOPInstanceUID not in {each.ReferencedSOPInstanceUID for each in stored}:
             reasons = {int(each.get("FailureReason") or 0) for each in answer.get("FailedSOPSequence") or ()}
             why = ", ".join(f"0x{reason:04X}" for reason in sorted(reasons)) or "no reason given"
-            raise RemoteError(f"the DICOM server {self.url} refused {document.SOPInstanceUID} ({why})")
+            raise RefusedError(f"the DICOM server {self.url} refused {document.SOPInstanceUID} ({why})")
 
     @contextmanager
     def _said(self, what: str, gone: str = "has it no more") -> Iterator[None]:
@@ -162,9 +166,10 @@ class Archive:
             if status in (404, 410):
                 raise NotFoundError(f"the DICOM server {self.url}, {what}, {gone} ({status})") from None
             hint = "; set its user name and password" if status in (401, 403) else ""
-            raise RemoteError(f"the DICOM server {self.url}, {what}, answered {status}{hint}") from None
+            error = RemoteError if status in _BUSY else RefusedError
+            raise error(f"the DICOM server {self.url}, {what}, answered {status}{hint}") from None
         except _TooMuchError as problem:
-            raise RemoteError(f"the DICOM server {self.url}, {what}, {problem}") from None
+            raise RefusedError(f"the DICOM server {self.url}, {what}, {problem}") from None
         except requests.exceptions.SSLError:
             raise RemoteError(f"the DICOM server {self.url} has no certificate that this machine trusts") from None
         except requests.Timeout:
@@ -173,7 +178,7 @@ class Archive:
             raise RemoteError(f"the DICOM server {self.url} can't be reached") from None
         except Exception as problem:  # answers that are no DICOM fail in any way
             kind = type(problem).__name__
-            raise RemoteError(f"the DICOM server {self.url}, {what}, gave no DICOMweb answer ({kind})") from problem
+            raise RefusedError(f"the DICOM server {self.url}, {what}, gave no DICOMweb answer ({kind})") from problem
 
 
 def _series(entry: Dataset) -> Series:
