@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -65,3 +67,13 @@ def test_a_variant_that_a_replay_would_leave_out(name: str, what: str) -> None:
 @pytest.mark.parametrize("name", ["product", "by-hand", "network-only", "no-templates", "trust"])
 def test_a_variant_that_can_be_replayed(name: str) -> None:
     assert as_variant(REPLAY, name).replay == REPLAY.replay
+
+
+@pytest.mark.parametrize(
+    "changed", [{"strategy": "random"}, {"wait_for_training": True}, {"experiment": {"method": "fpn"}}]
+)
+def test_what_a_replay_would_ignore_is_refused(changed: dict[str, Any]) -> None:
+    plain = {"habits": SETTINGS.habits, "train": "off", "replay": "runs/product"}
+    assert Settings(**plain).strategy == "mixed"
+    with pytest.raises(ValueError, match=f"without a replay, {next(iter(changed))} can be chosen"):
+        Settings(**plain, **changed)

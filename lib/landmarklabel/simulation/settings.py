@@ -13,6 +13,9 @@ from ..yamlfile import validate
 #: Label counts at which a server that does not decide for itself is told to train.
 USUAL_COUNTS = (5, 10, 20, 40, 80, 160, 320)
 
+#: What the other simulation has settled, beside ``train``, where it is replayed.
+_NOT_REPLAYED = ("strategy", "wait_for_training", "experiment")
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -87,6 +90,15 @@ class Settings(_Part):
         if self.replay and self.train != "off":
             raise ValueError(
                 f"a replay takes its models from the other simulation; train is off there, not {self.train}"
+            )
+        fields = type(self).model_fields
+        changed = [
+            name for name in _NOT_REPLAYED if getattr(self, name) != fields[name].get_default(call_default_factory=True)
+        ]
+        if self.replay and changed:
+            raise ValueError(
+                f"a replay takes images and models from the other simulation; without a replay, {listed(changed)} "
+                "can be chosen"
             )
         return self
 
