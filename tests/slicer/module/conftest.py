@@ -16,8 +16,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import requests
 from panel import Panel
+from reader import Reader
 from servers_apart import SampleServer, prepare
 from trouble import Trouble
+
+from LandmarkLabelLib.client import Client
 
 IMAGES = (*tuple(f"cephalometric_002{number}" for number in range(4)), "oriented")
 
@@ -40,13 +43,14 @@ def ceph_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SampleServ
 
 @pytest.fixture
 def trouble(ceph_server: SampleServer) -> Iterator[Trouble]:
-    """A way to the server that the test may put into disorder; nobody has looked at IMAGES.
+    """A way to the server that the test may put into disorder; nobody has looked at IMAGES, or is to do so next.
 
     Its address is new, so that whoever is connected through it knows nothing of earlier tests.
     """
     for image in IMAGES:
         for tag in ("draft", "final"):
             requests.delete(f"{ceph_server.address}/datastore/label", params={"id": image, "tag": tag}, timeout=30)
+        Client(ceph_server.address).give_back(image, "tester")
     proxy = Trouble(ceph_server.address)
     yield proxy
     proxy.vanish()
@@ -66,3 +70,18 @@ def reading(shared_panel: Panel, trouble: Trouble) -> Panel:
     shared_panel.connect(trouble.address)
     shared_panel.open(IMAGES[0])
     return shared_panel
+
+
+@pytest.fixture(scope="session")
+def shared_reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """One for all tests: a slice view takes its time to make."""
+    made = Reader(tmp_path_factory.mktemp("reader"))
+    yield made
+    made.desk.close()
+
+
+@pytest.fixture
+def reader(shared_reader: Reader, trouble: Trouble) -> Reader:
+    """Connected to the server."""
+    shared_reader.connect(trouble.address)
+    return shared_reader

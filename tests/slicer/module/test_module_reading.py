@@ -16,10 +16,9 @@ import numpy as np
 import pydicom
 import pytest
 import vtk
+from reader import Reader
 from servers_apart import ROOT, SampleServer, prepare, server_python
-from sliceview import SliceView
 from trouble import Trouble
-from waiting import wait_until
 
 import slicer
 from landmarklabel.io import read_radiograph
@@ -27,81 +26,10 @@ from landmarklabel.io.segmentations import write_segmentation
 from landmarklabel.segmentation import Segmentation
 from LandmarkLabelLib import following as following_module
 from LandmarkLabelLib.client import Client
-from LandmarkLabelLib.desk import ReadingDesk
 from LandmarkLabelLib.markups import from_markups
 from LandmarkLabelLib.picture import read_picture
 
 IMAGE = "cephalometric_0020"
-
-
-class Reader:
-    """A person at a desk of one's own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.view = SliceView()
-        self.desk = ReadingDesk(self.view.scene, folder / "drafts", folder / "images", "tester")
-        self.loop = self.desk.loop
-
-    def connect(self, address: str) -> None:
-        slicer.mrmlScene = self.view.scene
-        self.loop.worklist.items = []
-        self.loop.connect(address)
-        self.wait(lambda: self.loop.worklist.items and self.loop.client.address == address, "worklist")
-
-    def wait(self, condition, what: str = "") -> None:  # type: ignore[no-untyped-def]
-        wait_until(self.desk.poll, condition, f"{what}; {self.loop.message}")
-
-    def open(self, image: str) -> None:
-        self.loop.open(image)
-        self.wait(lambda: self.loop.open_image and self.loop.open_image.image == image and self.settled, image)
-        self.view.render()
-
-    @property
-    def reading(self):  # type: ignore[no-untyped-def]
-        return self.loop.reading
-
-    @property
-    def settled(self) -> bool:
-        """Nothing is under way that would move a landmark."""
-        opened = self.loop.open_image
-        return bool(opened and opened.detected and opened.reading.now.followed and not self.desk.gliding)
-
-    def settle(self) -> None:
-        self.wait(lambda: self.settled, "settled")
-
-    def detect_again(self) -> None:
-        before = self.reading.now
-        self.loop.detect()
-        self.wait(lambda: self.reading.now is not before, "detection")
-
-    def saved(self) -> None:
-        self.wait(lambda: not self.loop.outbox.waiting and not self.loop.poll(), "saved")
-
-    def on_screen(self, label: str) -> np.ndarray:
-        x, y, z = self.desk.points.position(label)
-        return self.view.on_screen((-x, -y, z))
-
-    def drag(self, label: str, by: tuple[float, float]) -> None:
-        """To whole pixels of the screen, as a mouse does."""
-        self.view.render()
-        self.view.drag(self.on_screen(label), by)
-
-    def drawn(self) -> dict:
-        return {label: self.desk.points.position(label) for label in self.reading.labels}
-
-
-@pytest.fixture(scope="session")
-def shared_reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    """One for all tests: a slice view takes its time to make."""
-    made = Reader(tmp_path_factory.mktemp("reader"))
-    yield made
-    made.desk.close()
-
-
-@pytest.fixture
-def reader(shared_reader: Reader, trouble: Trouble) -> Reader:
-    shared_reader.connect(trouble.address)
-    return shared_reader
 
 
 @pytest.fixture(scope="module")
