@@ -124,17 +124,33 @@ def take_detection(opened: OpenImage, answer: Answer) -> None:
 
 
 def _disagreement(picture: Picture, answer: Answer) -> str:
-    """A sentence if the server and this program do not agree on where the image lies; empty if they do."""
-    for landmark in answer.landmarks.values():
-        if landmark.position is None or landmark.pixel is None:
-            continue
-        i, j, k = picture.pixel(landmark.position)
-        if max(abs(i - landmark.pixel[0]), abs(j - landmark.pixel[1]), abs(k)) > 0.01:
-            return (
-                f"Do not go on: the server and this program do not agree on where this image lies ({landmark.label} "
-                f"would be at pixel ({i:.1f}, {j:.1f}), not at ({landmark.pixel[0]:.1f}, {landmark.pixel[1]:.1f}))."
-            )
-    return ""
+    """A sentence if the server and this program do not agree on where the image lies; empty if they do.
+
+    The server stands pictures upright that were stored on their side, in the same place of the world.
+    """
+    lies = [
+        (landmark, picture.pixel(landmark.position))
+        for landmark in answer.landmarks.values()
+        if landmark.position is not None and landmark.pixel is not None
+    ]
+    fits = [[_is_at(way, k, landmark.pixel) for way in _ways(i, j, picture.size)] for landmark, (i, j, k) in lies]
+    if not fits or any(map(all, zip(*fits))):
+        return ""
+    landmark, (i, j, _) = next(each for each, fit in zip(lies, fits) if not fit[0])
+    return (
+        f"Do not go on: the server and this program do not agree on where this image lies ({landmark.label} would be "
+        f"at pixel ({i:.1f}, {j:.1f}), not at ({landmark.pixel[0]:.1f}, {landmark.pixel[1]:.1f}))."
+    )
+
+
+def _ways(i: float, j: float, size: tuple[int, int]) -> list[tuple[float, float]]:
+    """A pixel as it is, and in the seven other ways in which EXIF lets a picture be stored."""
+    width, height = size
+    return [way for x in (i, width - 1 - i) for y in (j, height - 1 - j) for way in ((x, y), (y, x))]
+
+
+def _is_at(place: tuple[float, float], k: float, pixel: Any) -> bool:
+    return max(abs(place[0] - pixel[0]), abs(place[1] - pixel[1]), abs(k)) <= 0.01
 
 
 def found(reading: Reading) -> str:

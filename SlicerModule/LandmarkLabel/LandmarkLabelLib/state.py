@@ -309,20 +309,19 @@ class Reading:
             answer: of ``landmarks``.
             as_step: whether undo takes it back.
         """
-        points = tuple(
-            replace(point, predicted=answer.landmarks[point.label].position or point.predicted) for point in self.points
-        )
-        before = self.now
-        self.now = replace(self.now, points=points)
-        self._adopt(answer, followed=not self.touched)
-        if as_step:
-            after, self.now = self.now, before
-            self._step(after)
-
-    def _adopt(self, answer: Answer, followed: bool = True) -> None:
-        points = tuple(_adopted(point, answer) for point in self.points)
         self.model = dict(answer.model)
-        self.now = Snapshot(points, answer.review_order or self.now.order, answer.measurements, followed, True)
+        now = _with_detection(self.now, answer)
+        if as_step:
+            self._step(now)
+        else:  # undo leads back to what the person did before it came, and not to before it
+            self._past = [_with_detection(snapshot, answer) for snapshot in self._past]
+            self._future = [_with_detection(snapshot, answer) for snapshot in self._future]
+            self.now = now
+        self.revision += 1
+
+    def _adopt(self, answer: Answer) -> None:
+        self.model = dict(answer.model)
+        self.now = _with_answer(self.now, answer, followed=True)
         self.revision += 1
 
     # Labels and drafts ----------------------------------------------------------------------------------------
@@ -371,6 +370,21 @@ class Reading:
         reading.start_from(points)
         reading.now = replace(reading.now, order=order, followed=followed)
         return reading
+
+
+def _with_detection(snapshot: Snapshot, answer: Answer) -> Snapshot:
+    """A snapshot with the automatic landmarks, where nobody has settled one."""
+    found = answer.landmarks
+    points = tuple(
+        replace(point, predicted=found[point.label].position or point.predicted) for point in snapshot.points
+    )
+    settled = any(point.settled for point in points)
+    return _with_answer(replace(snapshot, points=points), answer, followed=not settled)
+
+
+def _with_answer(snapshot: Snapshot, answer: Answer, followed: bool) -> Snapshot:
+    points = tuple(_adopted(point, answer) for point in snapshot.points)
+    return Snapshot(points, answer.review_order or snapshot.order, answer.measurements, followed, True)
 
 
 def _adopted(point: Point, answer: Answer) -> Point:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from landmarklabel.radiograph import Geometry
 from LandmarkLabelLib.contract import Answer, Landmark, Measurement, ServerError, read_answer
 from LandmarkLabelLib.describing import described, question_of
 from LandmarkLabelLib.markups import from_markups, to_markups
-from LandmarkLabelLib.opening import OpenImage
+from LandmarkLabelLib.opening import OpenImage, take_detection
 from LandmarkLabelLib.picture import Picture
 from LandmarkLabelLib.state import Point, Reading
 
@@ -133,6 +134,22 @@ def test_one_undo_takes_back_a_drag_and_what_followed_it() -> None:
     assert reading.request() is None
 
 
+def test_undo_of_what_was_placed_before_the_landmarks_were_found_leaves_them_found() -> None:
+    """As where the server takes its time, and a person begins without it."""
+    reading = Reading("image", LABELS, "session")
+    reading.place("a", (90.0, 80.0, 0.0))
+    reading.detected(answer())
+    placed = reading.now
+    assert reading.undo()
+    assert [(point.position, point.status) for point in reading.points] == [
+        (point.position, point.status) for point in read().points
+    ]
+    assert not reading.can_undo
+    assert reading.redo()
+    assert reading.now == placed
+    assert reading["a"].position == (90.0, 80.0, 0.0)
+
+
 def test_an_answer_to_what_was_undone_is_not_used() -> None:
     reading = read()
     reading.place("a", (1, 2, 0))
@@ -230,6 +247,30 @@ class OneModel:
         measured = [Measurement("ab", x[1] - x[0], "mm", ("a", "b"), True)]
         measured.append(Measurement("bd", x[3] - x[1], "mm", ("b", "d"), True))
         return replace(answer(self.shift), landmarks=landmarks, measurements=tuple(measured))
+
+
+def lying(pixel: Callable[[float, float], tuple[float, float]]) -> str:
+    """What is said of an image of 60 x 40 pixels, by pixels of the server."""
+    places = [(3.0, 7.0), (50.0, 11.0), (20.0, 39.0), (59.0, 0.0)]
+    landmarks = {
+        label: Landmark(label, (i, j, 0.0), 0.9, "predicted", pixel(i, j))
+        for label, (i, j) in zip(LABELS, places, strict=True)
+    }
+    opened = OpenImage("image", Path("x.jpg"), Picture(np.zeros((40, 60)), np.eye(4), {}), Reading("image", LABELS))
+    take_detection(opened, Answer(landmarks, LABELS, (), {}, 0.0))
+    return opened.disagreement
+
+
+def test_a_picture_that_was_stored_on_its_side_lies_where_the_server_has_it() -> None:
+    """The server stands it upright: its pixels are others, and its places are the same."""
+    assert lying(lambda i, j: (i, j)) == ""
+    assert lying(lambda i, j: (j, 59 - i)) == ""
+    assert lying(lambda i, j: (59 - i, 39 - j)) == ""
+
+
+def test_a_picture_that_lies_elsewhere_is_not_gone_on_with() -> None:
+    assert "a would be at pixel (3.0, 7.0), not at (3.5, 7.0)" in lying(lambda i, j: (i + 0.5, j))
+    assert "Do not go on" in lying(lambda i, j: (59 - i, 39 - j) if i > 10 else (i, j))
 
 
 def reopened() -> OpenImage:
