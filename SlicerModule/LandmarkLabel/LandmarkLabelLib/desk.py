@@ -6,7 +6,7 @@ No Qt: whoever uses it calls :meth:`ReadingDesk.poll` from a timer.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ class ReadingDesk:
     def poll(self) -> bool:
         """Hand over what has come; whether there is more to come soon."""
         busy = self.loop.poll()
+        self._restore()
         self._step_glide()
         return busy or self._glide is not None
 
@@ -101,11 +102,21 @@ class ReadingDesk:
         self._draw()
         self._tell(SELECTION)
 
+    def _restore(self) -> None:
+        """Anybody may delete nodes of the scene; without them the image can't be read."""
+        if self.loop.open_image is not None and not (self.image.is_there and self._points_are_there):
+            self._show_image()
+            self.loop.say("What shows the image and its landmarks had been deleted from the scene; it is there again.")
+
+    @property
+    def _points_are_there(self) -> bool:
+        return self.points is not None and self.points.is_there
+
     def _require_points(self, reading: Reading) -> PointList:
-        if self.points is not None and self.points.labels != reading.labels:
+        if self.points is not None and not (self.points.is_there and self.points.labels == reading.labels):
             self._remove_points()
         if self.points is None:
-            self.points = PointList(self._scene, reading.labels, self._on_placed, self._on_picked)
+            self.points = PointList(self._scene, reading.labels, self._on_placed, self._on_picked, self._on_put_back)
         if self.names_visible is None:
             self.names_visible = len(reading.labels) <= _NAMES_UP_TO
         self.points.let_go()
@@ -175,6 +186,13 @@ class ReadingDesk:
 
     def _on_placed(self, label: str, position: Position) -> None:
         self.loop.place(label, position)
+
+    def _on_put_back(self, labels: Sequence[str]) -> None:
+        what = f"{labels[0]} was" if len(labels) == 1 else f"{len(labels)} landmarks were"
+        self.loop.say(
+            f"{what} changed elsewhere in Slicer, and put back: drag it in the view, or press M where it is missing.",
+            True,
+        )
 
     # What the reader asks for ---------------------------------------------------------------------------------
 

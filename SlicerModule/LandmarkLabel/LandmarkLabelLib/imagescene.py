@@ -14,7 +14,7 @@ import slicer
 
 from .contract import Position, Structure
 from .picture import WINDOWS, Picture
-from .pointlist import ATTRIBUTE, to_scene
+from .pointlist import ATTRIBUTE, show_unsaved, to_scene
 from .state import Point
 
 _LINE_COLOUR = (0.8, 0.475, 0.655)
@@ -46,12 +46,17 @@ class ImageScene:
         self.volume = self._add("vtkMRMLScalarVolumeNode", name)
         self.volume.SetIJKToRASMatrix(_vtk_matrix(picture.to_ras))
         self.volume.SetAndObserveImageData(_image_data(picture.pixels))
-        self.volume.CreateDefaultDisplayNodes()
+        show_unsaved(self.volume)
         self.set_window(self.window)
         self.invert(self._inverted)
         for composite in self._composites():
             composite.SetBackgroundVolumeID(self.volume.GetID())
         self.fit()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the image is in the scene: anybody may delete what is there."""
+        return self.volume is not None and self.volume.GetScene() is not None
 
     def clear(self) -> None:
         """Nothing of it in the scene."""
@@ -139,6 +144,8 @@ class ImageScene:
         """Lines and contours through the landmarks."""
         if self.volume is None:
             return
+        if self.lines is not None and self.lines.GetScene() is None:  # deleted by somebody
+            self.lines = None
         if self.lines is None and visible:
             self.lines = self._make_lines()
         if self.lines is not None:
@@ -148,8 +155,7 @@ class ImageScene:
 
     def _make_lines(self) -> Any:
         node = self._add("vtkMRMLModelNode", "Structures of landmarks")
-        node.CreateDefaultDisplayNodes()
-        display = node.GetDisplayNode()
+        display = show_unsaved(node)
         display.SetVisibility2D(True)
         display.SetSliceDisplayModeToProjection()
         display.SetSliceIntersectionThickness(2)
@@ -173,8 +179,7 @@ class ImageScene:
         if not storage.ReadData(node):
             self.scene.RemoveNode(node)
             raise ValueError("the structures can't be shown: their file can't be read")
-        node.CreateDefaultDisplayNodes()
-        display = node.GetDisplayNode()
+        display = show_unsaved(node)
         display.SetOpacity2DFill(0.25)
         display.SetOpacity2DOutline(0.9)
         self.segmentation = node

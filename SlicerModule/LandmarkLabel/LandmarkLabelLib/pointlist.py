@@ -29,6 +29,15 @@ _MARK_OPACITY = 0.8
 _CURRENT_COLOUR, _NAME_COLOUR = (1.0, 0.35, 0.75), (1.0, 1.0, 1.0)
 
 
+def show_unsaved(node: Any) -> Any:
+    """Make a node's display node, and answer with it; neither is saved with a scene, in which it would be nobody's."""
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    for each in (node, display):
+        each.SetSaveWithScene(False)
+    return display
+
+
 def to_scene(position: Sequence[float]) -> Position:
     """LPS mm of files and server as RAS mm of the scene; the same turns them back."""
     return -float(position[0]), -float(position[1]), float(position[2])
@@ -42,13 +51,19 @@ class PointList:
         labels: of the protocol.
         placed: called with a label and where the reader put it, LPS mm, when the mouse is let go.
         picked: called with a label when the reader takes hold of it.
+        put_back: called with labels that something else than this module had moved or deleted.
     """
 
     def __init__(
-        self, scene: Any, labels: Sequence[str], placed: Callable[[str, Position], None], picked: Callable[[str], None]
+        self,
+        scene: Any,
+        labels: Sequence[str],
+        placed: Callable[[str, Position], None],
+        picked: Callable[[str], None],
+        put_back: Callable[[Sequence[str]], None] = lambda labels: None,
     ) -> None:
         self.scene, self.labels = scene, tuple(labels)
-        self._placed, self._picked = placed, picked
+        self._placed, self._picked, self._put_back = placed, picked, put_back
         self._index = {label: index for index, label in enumerate(self.labels)}
         self._writing, self._moving, self._placing = False, -1, -1
         self._start: Position | None = None  # where the mouse took hold of what it moves
@@ -62,6 +77,8 @@ class PointList:
             self.node.AddObserver(_EVENTS.PointModifiedEvent, self._on_modified),
             self.node.AddObserver(_EVENTS.PointEndInteractionEvent, self._on_end),
             self.node.AddObserver(_EVENTS.PointPositionDefinedEvent, self._on_defined),
+            self.node.AddObserver(_EVENTS.PointPositionUndefinedEvent, self._on_changed_elsewhere),
+            self.node.AddObserver(_EVENTS.PointPositionMissingEvent, self._on_changed_elsewhere),
         ]
         self._interaction = scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
         if self._interaction is not None:
@@ -86,7 +103,6 @@ class PointList:
         node = self._add_list(f"Landmarks, {LOOKS[state].title}")
         node.SetLocked(True)
         node.SetHideFromEditors(True)
-        node.SetSaveWithScene(False)
         display = node.GetDisplayNode()
         display.SetGlyphTypeFromString(LOOKS[state].glyph)
         display.SetGlyphScale(_GLYPH_SCALE)
@@ -101,13 +117,18 @@ class PointList:
         node = self.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
         node.SetAttribute(ATTRIBUTE, "1")
         node.SetUndoEnabled(False)  # undo is ours
-        node.CreateDefaultDisplayNodes()
+        show_unsaved(node)
         with _batch(node):
             for label in self.labels:
                 node.AddControlPoint(vtk.vtkVector3d(0, 0, 0), label)
                 node.UnsetNthControlPointPosition(node.GetNumberOfControlPoints() - 1)
         node.SetFixedNumberOfControlPoints(True)
         return node
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it is in the scene: anybody may delete what is there."""
+        return all(node.GetScene() is not None for node in (self.node, *self.marks.values()))
 
     def remove(self) -> None:
         """Out of the scene."""
@@ -271,12 +292,33 @@ class PointList:
 
     def _on_modified(self, caller: Any, event: Any) -> None:
         """The mark goes with the point under the mouse."""
-        if self._writing or self._moving < 0:
+        if self._writing:
+            return
+        if self._moving < 0:
+            self._on_changed_elsewhere(caller, event)
             return
         state = self._states[self._moving]
         if state in self.marks:
             ras = self.node.GetNthControlPointPositionWorld(self._moving)
             self.marks[state].SetNthControlPointPosition(self._moving, *ras)
+
+    def _on_changed_elsewhere(self, caller: Any, event: Any) -> None:
+        """As by a table of coordinates, or a menu that deletes points: what is shown is what is saved."""
+        if self._writing or not self._shown or _moving_index(caller) >= 0:
+            return
+        labels = [label for index, label in enumerate(self.labels) if self._differs(index)]
+        if labels:
+            self._redraw(map(self._index.__getitem__, labels))
+            self._put_back(labels)
+
+    def _differs(self, index: int) -> bool:
+        """Whether a point is not where the reading has it, and not the mouse's."""
+        if index in (self._moving, self._placing):
+            return False
+        right, drawn = self._shown[index].position, self.position(self.labels[index])
+        if right is None or drawn is None:
+            return right is not drawn
+        return max(abs(a - b) for a, b in zip(right, drawn)) > 1e-6
 
     def _on_end(self, caller: Any, event: Any) -> None:
         index, self._moving = self._moving, -1
