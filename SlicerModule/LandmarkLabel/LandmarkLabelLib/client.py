@@ -3,7 +3,8 @@
 Kinds of failure (:class:`~LandmarkLabelLib.contract.ServerError`): ``address`` and ``scheme`` (not an address, or
 http:// forgotten), ``refused``, ``unreachable``, ``time-out``, ``broken off``, ``unauthorised`` (401), ``forbidden``
 (403), ``not found`` (404), ``conflict`` (409), ``invalid`` (400, 413, 415, 422), ``busy`` (429), ``unavailable`` (502
-to 504), ``full`` (507), ``failed`` (500), ``not MONAI Label``, ``another app``, ``nonsense``, ``file``.
+to 504), ``full`` (507), ``failed`` (500), ``not MONAI Label`` (also a 404 of whatever stands before the server),
+``another app``, ``nonsense``, ``file``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import requests
 from .contract import (
     DRAFT,
     FINAL,
+    NOT_MONAI_LABEL,
     Answer,
     Position,
     ServerError,
@@ -339,6 +341,8 @@ def failure_of_status(response: requests.Response) -> ServerError:
         return ServerError("unauthorised", "The server asks for a token, and this one is missing or not valid.", status)
     if status == 403:
         return ServerError("forbidden", f"Your token does not allow this: {own or 'forbidden.'}", status)
+    if status == 404 and not own:
+        return ServerError("not MONAI Label", NOT_MONAI_LABEL, status)
     if status in _KINDS:
         return ServerError(_KINDS[status], own or f"The server refused this ({status} {response.reason}).", status)
     return ServerError("failed", own or f"The server failed ({status} {response.reason}).", status)
@@ -346,8 +350,7 @@ def failure_of_status(response: requests.Response) -> ServerError:
 
 def read_failure_of_info(problem: ServerError) -> ServerError:
     """What /info/ is not found means: some other web server."""
-    sentence = "There is a web server at this address, but it is not a MONAI Label server."
-    return ServerError("not MONAI Label", sentence, problem.status)
+    return ServerError("not MONAI Label", NOT_MONAI_LABEL, problem.status)
 
 
 def _detail(response: requests.Response) -> str:

@@ -13,6 +13,8 @@ PREDICTED, CORRECTED, CONFIRMED = "predicted", "corrected", "confirmed"
 MISSING, UNDEFINED = "missing", "undefined"
 STATUSES = (PREDICTED, CORRECTED, CONFIRMED, MISSING, UNDEFINED)
 
+NOT_MONAI_LABEL = "There is a web server at this address, but it is not a MONAI Label server."
+
 UNLABELLED, DRAFT, FINAL, LEASED = "unlabelled", "draft", "final", "leased"
 
 
@@ -168,9 +170,7 @@ def read_info(content: Any) -> ServerInfo:
         ServerError: this is no MONAI Label server, or one of another app.
     """
     if not isinstance(content, dict) or "models" not in content or "datastore" not in content:
-        raise ServerError(
-            "not MONAI Label", "There is a web server at this address, but it is not a MONAI Label server."
-        )
+        raise ServerError("not MONAI Label", NOT_MONAI_LABEL)
     if not isinstance(content.get("protocol"), dict):
         name = str(content.get("name", "without a name"))[:60]
         raise ServerError(

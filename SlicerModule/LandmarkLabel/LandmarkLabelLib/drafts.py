@@ -80,10 +80,10 @@ class DraftStore:
         """The server has it, and the person is done with it."""
         self.path(server, image).unlink(missing_ok=True)
 
-    def of_server(self, server: str) -> list[Draft]:
-        """All drafts of a server, the oldest first."""
+    def all(self) -> list[Draft]:
+        """All drafts, of whatever server, the oldest first."""
         found = [_read(path) for path in sorted(self.folder.glob("*.json"))] if self.folder.is_dir() else []
-        return sorted((draft for draft in found if draft and draft.server == server), key=lambda draft: draft.saved)
+        return sorted((draft for draft in found if draft), key=lambda draft: draft.saved)
 
 
 def _read(path: Path) -> Draft | None:

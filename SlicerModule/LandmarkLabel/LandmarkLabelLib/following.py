@@ -86,8 +86,10 @@ class Following:
     def _followed(self, opened: OpenImage, answer: Answer, number: int) -> None:
         if opened is self._current() and opened.reading.follow(answer, number):
             self._connection.say(found(opened.reading))
-            self._connection.tell(POINTS)
-            self._when_followed(opened)
+            try:
+                self._connection.tell(POINTS)
+            finally:
+                self._when_followed(opened)
 
     def _failed(self, problem: ServerError) -> None:
         if problem.away:

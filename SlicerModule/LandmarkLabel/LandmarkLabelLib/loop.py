@@ -51,6 +51,7 @@ class ReadingLoop(Connection):
         self.open_image: OpenImage | None = None
         self.segmentation: Path | None = None
         self.saved = ""
+        self.unsent_elsewhere = ""
         self.unfinished = ""
         self._ahead = Ahead(self, self._current, self._choosing, self._fetching, self._ahead_came, self._ahead_failed)
         self._following = Following(self, lambda: self.open_image, self._followed)
@@ -78,7 +79,8 @@ class ReadingLoop(Connection):
         self.client, self.server = client, info
         self.outbox = self._outbox_of(client, info)
         self.worklist.offer(info.strategies)
-        self.disk.submit(lambda: self.drafts.of_server(client.address), self._took_up, self.fail, "drafts")
+        address = client.address
+        self.disk.submit(self.drafts.all, lambda found: self._took_up(found, address), self.fail, "drafts")
         self.say(f"Connected: {info.protocol.title}; {info.completed} of {info.total} images are labelled.")
         self.tell(SERVER)
         self.worklist.refresh()
@@ -97,7 +99,8 @@ class ReadingLoop(Connection):
     def _leave_server(self) -> None:
         """Nothing of this server is shown, nor what is still to come from it."""
         self.renew_front()
-        self.close_image()
+        self._ahead.forget()
+        self._put_away()
         self.worklist.clear()
         self._wanted = self.unfinished = ""
         self._done.clear()
@@ -120,9 +123,15 @@ class ReadingLoop(Connection):
         self.fail(problem)
         self.tell(SERVER)
 
-    def _took_up(self, drafts: list[Draft]) -> None:
-        """What an earlier run of the program left: unsent work goes out now, the newest unfinished image is next."""
+    def _took_up(self, found: list[Draft], address: str) -> None:
+        """What an earlier run of the program left: unsent work goes out now, the newest unfinished image is next.
+
+        What another server or protocol has not got is named, as it goes out when that is connected.
+        """
         assert self.outbox is not None
+        drafts = [draft for draft in found if draft.server == address]
+        here = (address, self.protocol.name)
+        self.unsent_elsewhere = _unsent(draft for draft in found if (draft.server, draft.protocol) != here)
         images = self.outbox.take_up(drafts)
         if images:
             self.say(f"Sending what was left from last time: {', '.join(images[:3])}{' ...' * (len(images) > 3)}")
@@ -249,7 +258,10 @@ class ReadingLoop(Connection):
                 self._ahead.look()
 
     def close_image(self) -> None:
-        """Show none, and have none ready."""
+        """Show none, and have none ready or on its way."""
+        self.front.cancel("open")
+        self._wanted = ""
+        self._ahead.give_back()
         self._ahead.forget()
         self._put_away()
 
@@ -402,8 +414,10 @@ class ReadingLoop(Connection):
     # Saving ---------------------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
-        self.tell(POINTS)
-        self._put(self._require_open(), final=False)
+        try:
+            self.tell(POINTS)
+        finally:  # whoever draws may fail, and what was done is kept all the same
+            self._put(self._require_open(), final=False)
 
     def _put(self, opened: OpenImage, final: bool) -> None:
         if self.outbox is not None:
@@ -461,6 +475,13 @@ class ReadingLoop(Connection):
         self.back.finish(wait_s)
         self.poll()  # what the server has by now is noted on the disk
         self.disk.finish(wait_s)
+
+
+def _unsent(drafts: Iterable[Draft]) -> str:
+    """Where labels of these are still to go; empty if the servers have them all."""
+    unsent = [(draft.server, draft.protocol) for draft in drafts if draft.wanted and not draft.refused]
+    where = [f"{unsent.count(each)} to {each[0]} ({each[1]})" for each in dict.fromkeys(unsent)]
+    return f"Not sent yet, until you connect there: {', '.join(where)}." if where else ""
 
 
 def _unfinished(opened: OpenImage) -> str:

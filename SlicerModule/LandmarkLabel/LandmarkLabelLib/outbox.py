@@ -18,6 +18,9 @@ from .worker import Worker
 QUIET_S = 1.5
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 2.0, 30.0
 
+# What the server does not say of the label itself: it may be taken another time.
+_PASSING = ("unauthorised", "forbidden", "full", "failed", "busy", "not MONAI Label")
+
 Say = Callable[[str, bool], None]
 
 
@@ -44,6 +47,7 @@ class Outbox:
         self._say, self._sent = say, sent
         self._waiting: dict[str, Draft] = {}
         self._due: dict[str, float] = {}
+        self._there: dict[str, float] = {}  # when what the server has of an image was saved here
         self._retry_s = _FIRST_RETRY_S
 
     @property
@@ -65,7 +69,7 @@ class Outbox:
         unsent = [
             draft for draft in drafts
             if draft.wanted and not draft.refused and draft.protocol == self._protocol
-            and draft.image not in self._waiting
+            and draft.image not in self._waiting and draft.saved > self._there.get(draft.image, 0.0)
         ]  # fmt: skip
         for draft in unsent:
             self._waiting[draft.image], self._due[draft.image] = draft, time.monotonic()
@@ -124,7 +128,7 @@ class Outbox:
         self._client.save(draft.image, to_markups(points, self._protocol), draft.info, draft.wanted == FINAL)
 
     def _is_there(self, draft: Draft) -> None:
-        self._retry_s = _FIRST_RETRY_S
+        self._retry_s, self._there[draft.image] = _FIRST_RETRY_S, draft.saved
         if self._waiting.get(draft.image) is draft:  # nothing has come after it
             del self._waiting[draft.image]
             if draft.wanted == FINAL:
@@ -136,7 +140,7 @@ class Outbox:
     def _failed(self, draft: Draft, problem: ServerError) -> None:
         if self._waiting.get(draft.image) is not draft:
             return  # a later one of the same image is on its way
-        if problem.away or problem.kind in ("unauthorised", "forbidden", "full", "failed"):
+        if problem.away or problem.kind in _PASSING:
             self._due[draft.image] = time.monotonic() + self._retry_s
             self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY_S)
             self._say(f"{draft.image} is kept on this computer and sent later. {problem.sentence}", True)

@@ -69,7 +69,8 @@ def test_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     ("mode", "kind"),
     [
         ("token", "unauthorised"), ("refuse", "forbidden"), ("unavailable", "unavailable"),
-        ("nonsense", "not MONAI Label"), ("wrong", "not MONAI Label"), ("moved", "not MONAI Label"),
+        ("gone", "not MONAI Label"), ("moved", "not MONAI Label"), ("nonsense", "not MONAI Label"),
+        ("wrong", "not MONAI Label"),
     ],
 )  # fmt: skip
 def test_what_answers_is_not_what_should(stranger: Trouble, mode: str, kind: str) -> None:

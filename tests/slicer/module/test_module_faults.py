@@ -88,18 +88,27 @@ def test_a_slow_server_holds_nothing_up(reading: Panel, trouble: Trouble) -> Non
     assert 1 <= len(asked) <= 3
 
 
-def test_submitted_while_the_server_is_away(reading: Panel, trouble: Trouble) -> None:
-    """The next image is there all the same, and the label is final once the server is back."""
+@pytest.mark.parametrize("mode", ["absent", "gone", "moved"])
+def test_submitted_while_the_server_is_away(reading: Panel, trouble: Trouble, mode: str) -> None:
+    """The next image is there all the same, and the label is final once the server is back.
+
+    What a proxy before the server says in its place is no answer to the label.
+    """
     reading.wait(lambda: reading.loop.next_is_ready, "the next image")
     reading.drag("Go", (30, 20))
     reading.wait(lambda: follows(reading), "followed")
     expected = reading.loop.reading.points
-    trouble.vanish()
+    trouble.mode = mode
+    if mode == "absent":
+        trouble.vanish()
     reading.key("submit")
     assert reading.loop.open_image.image != IMAGE
     reading.wait(lambda: reading.loop.is_problem, "the server is away")
+    reading.wait(lambda: "sent later" in reading.loop.message, "kept")
     assert IMAGE in reading.ui.savedLabel.text()
-    trouble.come_back()
+    trouble.mode = "none"
+    if mode == "absent":
+        trouble.come_back()
     reading.wait(lambda: not reading.loop.outbox.waiting, "sent")
     points = Client(trouble.target).label(IMAGE, "final")["markups"][0]["controlPoints"]
     assert [tuple(point["position"]) for point in points] == [point.position for point in expected]

@@ -9,6 +9,7 @@ import pytest
 from pretend import PlainReader, PretendClient, PretendServer
 
 from LandmarkLabelLib import loop as loop_module
+from LandmarkLabelLib.topics import POINTS
 
 HERE, THERE = "http://here:1", "http://there:1"
 
@@ -126,6 +127,63 @@ def test_what_was_skipped_comes_once_no_other_is_left(start: Start) -> None:
     reader.rest()
     assert "Every image is labelled" in reader.loop.message
     assert server.final == set(server.images)
+
+
+def test_what_was_done_is_kept_though_it_can_t_be_shown(start: Start) -> None:
+    """A correction, and what followed it."""
+    server = PretendServer("image")
+    reader = start(server)
+    reader.open("image")
+
+    def fails(topic: str) -> None:
+        if topic == POINTS:
+            raise RuntimeError("the scene is broken")
+
+    reader.loop._listener = fails
+    server.x = 30.0
+    with pytest.raises(RuntimeError):
+        reader.loop.place("a", (5.0, 5.0, 0.0))
+    reader.rest()
+    points = reader.loop.drafts.load(HERE, "image").reading["points"]
+    assert [point["position"] for point in points] == [[5.0, 5.0, 0.0], [30.0, 20.0, 0.0]]
+
+
+def test_what_another_server_has_not_got_is_said(start: Start) -> None:
+    here, there = PretendServer("image"), PretendServer("image")
+    reader = start(here, there)
+    reader.open("image")
+    here.away = True
+    assert reader.loop.submit()
+    reader.rest()
+    reader.connect(THERE)
+    assert reader.loop.unsent_elsewhere == f"Not sent yet, until you connect there: 1 to {HERE} (p)."
+    here.away = False
+    reader.connect(HERE)
+    reader.wait(lambda: here.final == {"image"}, "sent")
+    assert reader.loop.unsent_elsewhere == ""
+
+
+def test_what_was_on_its_way_when_the_image_was_put_away_does_not_come(start: Start) -> None:
+    """As when the scene is closed, which may have another one in it by then."""
+    server = PretendServer("image")
+    reader = start(server)
+    download = server.hold("download")
+    reader.loop.open("image")
+    reader.wait(lambda: "download" in server.asked, "asked")
+    reader.loop.close_image()
+    download()
+    reader.rest()
+    assert reader.image == ""
+
+
+def test_the_next_image_is_given_back_when_the_image_is_put_away(start: Start) -> None:
+    server = PretendServer("image", "next")
+    reader = start(server)
+    reader.open("image")
+    assert reader.loop.next_is_ready
+    reader.loop.close_image()
+    reader.rest()
+    assert "give back" in server.asked
 
 
 def lose(reader: PlainReader, server: PretendServer, request: str) -> None:
@@ -262,7 +320,7 @@ def test_an_upload_takes_nobody_away_from_another_image(start: Start, tmp_path: 
     go_on = server.hold("upload")
     reader.loop.upload(tmp_path / "new.png")
     reader.loop.open("image")
-    reader.wait(lambda: reader.loop.open_image, "opened")
+    reader.wait(lambda: reader.loop.open_image and reader.loop.open_image.detected, "opened")
     go_on()
     reader.rest()
     assert (reader.image, reader.loop.message) == ("image", "new is on the server.")

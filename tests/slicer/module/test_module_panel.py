@@ -222,6 +222,18 @@ def test_the_keys_are_those_of_the_module_only_while_it_is_shown(shared_panel: P
     assert all(shortcut.isEnabled() for shortcut in shared_panel.widget.shortcuts)
 
 
+def test_no_key_is_left_of_a_module_that_is_loaded_anew(tmp_path: Path) -> None:
+    """Of two that are the same, Qt would do neither."""
+    from PySide6.QtCore import QCoreApplication, QEvent
+    from PySide6.QtGui import QShortcut
+
+    panel = Panel(tmp_path)
+    assert panel.window.findChildren(QShortcut)
+    panel.close()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    assert not panel.window.findChildren(QShortcut)
+
+
 def test_closing_the_scene_puts_the_image_away_and_loses_nothing(reading: Panel, trouble: Trouble) -> None:
     reading.drag("Go", (30, 20))
     placed = reading.loop.reading["Go"].position

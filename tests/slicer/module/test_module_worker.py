@@ -106,7 +106,7 @@ def draft(image: str = "image", **values) -> Draft:  # type: ignore[no-untyped-d
 
 def test_a_draft_comes_back_as_it_was(tmp_path: Path) -> None:
     store, saved = DraftStore(tmp_path / "made" / "when needed"), draft(info={"reader": "Ü"}, wanted="final")
-    assert store.of_server(SERVER) == []
+    assert store.all() == []
     store.save(saved)
     assert DraftStore(store.folder).load(SERVER, "image") == saved
     assert store.load("http://other", "image") is None
@@ -121,7 +121,7 @@ def test_images_and_servers_have_files_of_their_own(tmp_path: Path) -> None:
     for order, name in enumerate(names):
         store.save(draft(name, saved=float(order)))
     store.save(draft("a b", server="http://other", saved=99.0))
-    assert [each.image for each in store.of_server(SERVER)] == names
+    assert [each.image for each in store.all()] == [*names, "a b"]
     assert all(path.parent == tmp_path for path in tmp_path.rglob("*"))
 
 
@@ -134,7 +134,7 @@ def test_a_damaged_draft_stops_nothing_and_is_not_deleted(tmp_path: Path, conten
     store.save(draft("bad"))
     path = store.path(SERVER, "bad")
     path.write_bytes(content)
-    assert [each.image for each in store.of_server(SERVER)] == ["good"]
+    assert [each.image for each in store.all()] == ["good"]
     assert store.load(SERVER, "bad") is None
     assert path.with_suffix(".damaged").read_bytes() == content
 
@@ -242,6 +242,28 @@ def test_what_one_server_lacks_is_sent_when_it_is_connected_again(loop: ReadingL
     wait_until(loop.poll, lambda: not loop.outbox.waiting and not loop.busy, "sent")
     assert slow_server.saved == [(1, True)]
     assert loop.drafts.load(SERVER, "image") is None
+
+
+def test_what_is_sent_while_drafts_are_read_is_not_sent_again(
+    loop: ReadingLoop, slow_server: SlowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_server.away = True
+    slow_server.gate.set()
+    loop.outbox.put(Reading("image", ("a",)), {"number": 1}, final=True)
+    loop.outbox.hurry()
+    wait_until(loop.poll, lambda: loop.is_problem, "away")
+    slow_server.away = False
+    read = loop.drafts.all
+
+    def slowly() -> list[Draft]:
+        found = read()
+        wait_until(lambda: None, lambda: not loop.outbox.waiting, "sent")
+        return found
+
+    monkeypatch.setattr(loop.drafts, "all", slowly)
+    connect(loop)
+    wait_until(loop.poll, lambda: not loop.busy, "read")
+    assert (slow_server.saved, loop.outbox.waiting) == ([(1, True)], ())
 
 
 def test_what_waits_for_another_protocol_stays_on_the_disk(loop: ReadingLoop, slow_server: SlowServer) -> None:

@@ -15,9 +15,10 @@ _HOP = ("transfer-encoding", "content-encoding", "connection", "content-length",
 class Trouble:
     """In front of a server; ``mode`` says how it behaves.
 
-    Modes: ``none``; ``slow`` (each answer 2 s later); ``absent`` (nothing listens); ``refuse`` (403); ``token`` (401);
-    ``unavailable`` (503); ``half`` (breaks off in the middle of the answer, the server having done its work);
-    ``nonsense`` (200 and no JSON); ``wrong`` (200 and JSON of something else); ``moved`` (302).
+    Modes: ``none``; ``slow`` (each answer 2 s later); ``absent`` (nothing listens); ``refuse`` (403); ``token``
+    (401); ``unavailable`` (503); ``gone`` (404, of a proxy that has no server behind it); ``half`` (breaks off in
+    the middle of the answer, the server having done its work); ``nonsense`` (200 and no JSON); ``wrong`` (200 and
+    JSON of something else); ``moved`` (302).
     """
 
     def __init__(self, target: str = "") -> None:
@@ -74,6 +75,7 @@ class Trouble:
             "refuse": (403, b'{"detail": "only annotators may do this"}'),
             "token": (401, b'{"detail": "Not authenticated"}'),
             "unavailable": (503, b"down for maintenance"),
+            "gone": (404, b"<html>404 page not found</html>"),
             "nonsense": (200, b"<html>It works!</html>"),
             "wrong": (200, b'{"landmarks": [{"label": 3}], "objects": 5}'),
         }
