@@ -230,6 +230,10 @@ class LandmarkLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Slicer ends, or the module is loaded anew."""
         if self._timer is not None:
             self._timer.stop()
+        for shortcut in self.shortcuts:  # they are the main window's, and would outlive the panel
+            shortcut.setEnabled(False)
+            shortcut.deleteLater()
+        self.shortcuts.clear()
         self.removeObservers()
         if self.logic is not None:
             self.logic.close()
@@ -358,8 +362,8 @@ class LandmarkLabelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         sign = "⚠ " if self.loop.is_problem else ""
         self.ui.messageLabel.setText(sign + (self.loop.message or "Connect to a server to begin."))
         waiting = self.loop.outbox.waiting if self.loop.outbox is not None else ()
-        left = f"On its way to the server: {', '.join(waiting[:3])}. " if waiting else ""
-        self.ui.savedLabel.setText(left + self.loop.saved)
+        left = f"On its way to the server: {', '.join(waiting[:3])}." if waiting else ""
+        self.ui.savedLabel.setText(" ".join(filter(None, (left, self.loop.unsent_elsewhere, self.loop.saved))))
 
     def _show_server(self) -> None:
         server, connected = self.loop.server, self.loop.server is not None
