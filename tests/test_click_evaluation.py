@@ -86,10 +86,12 @@ def cases(tmp_path_factory: pytest.TempPathFactory, triangle: Protocol) -> Landm
 def test_a_reader_of_an_image_does_not_depend_on_the_others(cases: LandmarkDataset) -> None:
     shape = learn_shape(cases.cases[:12])
     assert shape is not None
-    few, many = (
-        evaluate_clicks(cases.cases[12:stop], by_shape(shape), 3, "random", noise=2, seed=4) for stop in (14, 18)
+    few, many, turned = (
+        evaluate_clicks(chosen, by_shape(shape), 3, "random", noise=2, seed=4)
+        for chosen in (cases.cases[12:14], cases.cases[12:18], cases.cases[17:11:-1])
     )
     np.testing.assert_array_equal(few.points, many.points[:2])
+    np.testing.assert_array_equal(few.points, turned.points[:-3:-1])
     assert few.by_clicks[:, 3].mean() == pytest.approx(2 * np.sqrt(np.pi / 2), rel=0.6)  # nothing but noise is left
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -159,7 +160,7 @@ def evaluate_clicks(
         clicks: how many, at most.
         order: which landmark is corrected next, one of :data:`~landmarklabel.interaction.simulation.ORDERS`.
         noise: standard deviation of each coordinate of a click, in mm (in pixels where the spacing is unknown).
-        seed: of clicks and of a random order; an image's own do not depend on what other images there are before it.
+        seed: of clicks and of a random order; an image's own do not depend on what other images there are.
         progress: called after each image.
 
     Raises:
@@ -168,8 +169,9 @@ def evaluate_clicks(
     if not any(case.has_landmarks for case in cases):
         raise DataError("there is no labelled image to evaluate on")
     rows = []
-    for number, case in enumerate(cases):
-        rows.append(_revised(case, refiners, clicks, order, noise, np.random.default_rng([seed, number])))
+    for case in cases:
+        rng = np.random.default_rng([seed, zlib.crc32(case.id.encode())])
+        rows.append(_revised(case, refiners, clicks, order, noise, rng))
         if progress:
             progress()
     columns = (np.stack(column) for column in zip(*rows, strict=True))
