@@ -54,6 +54,14 @@ def test_clicks_are_off_by_the_stated_deviation_and_stay() -> None:
     assert (revision.points[1:, first] == revision.points[1, first]).all()
 
 
+def test_clicks_are_off_as_far_in_millimetres_along_both_axes() -> None:
+    """By 3 mm, of pixels that are 0.5 mm wide and 2 mm high; in pixels of 1 mm by 3 pixels."""
+    refiner, truth = scattered(600)
+    for spacing, deviations in (((0.5, 2.0), (6, 1.5)), ((1.0, 1.0), (3, 3))):
+        revision = simulate(refiner, truth, 600, Reader(at_random, noise=3), np.random.default_rng(0), spacing)
+        assert (revision.points[-1] - truth).std(axis=0) == pytest.approx(deviations, rel=0.1)
+
+
 def test_what_was_placed_is_shown_where_it_was_put(posterior: Posterior) -> None:
     """Also where the posterior, which knows the reader's noise, would put it elsewhere."""
     truth = outlines(1, 1)[0]

@@ -184,7 +184,7 @@ def _revised(
     """What a :class:`ClickEvaluation` holds of one image, but for its id."""
     radiograph = case.radiograph()
     truth, spacing = np.asarray(case.points, dtype=np.float64), np.array(radiograph.spacing)
-    reader = Reader(ORDERS[order], noise / float(spacing.mean()))
+    reader = Reader(ORDERS[order], noise)
     start = time.perf_counter()
     refiner = refiners(radiograph)
     looked = time.perf_counter() - start

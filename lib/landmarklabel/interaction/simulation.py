@@ -46,7 +46,7 @@ class Reader:
 
     Attributes:
         order: which landmark is next.
-        noise: standard deviation of each coordinate of a click, in pixels of the image.
+        noise: standard deviation of each coordinate of a click, in the unit in which landmarks are compared.
     """
 
     order: Order = worst_first
@@ -85,11 +85,12 @@ def simulate(
         truth: (K, 2), in pixels of the image; NaN is never clicked.
         spacing: (2,), by which an offset in pixels becomes one in the unit in which landmarks are compared.
     """
-    placed, points = np.empty(0, dtype=np.intp), np.empty((0, 2))
+    scale, placed, points = np.asarray(spacing, dtype=np.float64), np.empty(0, dtype=np.intp), np.empty((0, 2))
+    stated = reader.noise / float(scale.mean())  # refiners take one for both coordinates, in pixels
     seen, deviations, seconds = [], [], []
     for click in range(clicks + 1):
         start = time.perf_counter()
-        known = refiner.given(placed, points, reader.noise)
+        known = refiner.given(placed, points, stated)
         seconds.append(time.perf_counter() - start)
         now = known.mean.copy()
         now[placed] = points
@@ -101,7 +102,7 @@ def simulate(
             break
         chosen = free[reader.order(known, radial_errors(now, truth, spacing), free, rng)]
         placed = np.append(placed, chosen)
-        points = np.vstack([points, truth[chosen] + rng.normal(0, reader.noise, 2)])
+        points = np.vstack([points, truth[chosen] + rng.normal(0, reader.noise / scale)])
     rest = clicks - len(placed)
     return Revision(
         points=np.stack(seen + seen[-1:] * rest),
