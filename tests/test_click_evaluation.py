@@ -66,9 +66,16 @@ def test_millimetres_only_where_all_are_known() -> None:
 
 
 def test_some_of_the_images() -> None:
-    kept = evaluation().subset([False, True])
+    kept = evaluation(known=True).subset([False, True])
     assert kept.ids == ("b",)
-    assert (kept.unit, kept.by_clicks.tolist()) == ("mm", [[4, 1.5, 0]])  # of this one the spacing is known
+    assert (kept.unit, kept.by_clicks.tolist()) == ("mm", [[4, 1.5, 0]])
+
+
+def test_some_of_the_images_are_in_the_unit_of_all() -> None:
+    """Else the row of images that a model has not seen stood in mm below one of all images in pixels."""
+    kept = evaluation().subset([False, True])  # of this one the spacing is known
+    assert (kept.unit, kept.by_clicks.tolist()) == ("px", [[8, 3, 0]])
+    assert kept.subset([True]).unit == "px"
 
 
 def test_tables_hold_the_figures(capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,6 +110,17 @@ def test_spacing_turns_errors_into_mm(model: Path, unseen: LandmarkDataset, tmp_
     assert np.allclose(in_mm.errors, in_pixels.errors / 2, atol=1e-3)
 
 
+def test_some_of_the_images_are_in_the_unit_of_all(model: Path, unseen: LandmarkDataset) -> None:
+    """Else those that the model has not seen stood in mm below all of them in pixels."""
+    known = [replace(case, spacing=(0.5, 0.5)) for case in unseen.cases[:2]]
+    evaluation = evaluate(Predictor.load(model, "cpu"), [*known, unseen.cases[2]])
+    assert evaluation.unit == "px"
+    some = evaluation.subset([True, True, False])
+    assert some.unit == some.subset([True, False]).unit == "px"
+    np.testing.assert_array_equal(some.errors, evaluation.errors[:2])
+    assert evaluate(Predictor.load(model, "cpu"), known).subset([True, False]).unit == "mm"
+
+
 def test_leaked_images_are_told_apart(model: Path, unseen: LandmarkDataset, tmp_path: Path, triangle: Protocol) -> None:
     """By patient: a repeated picture counts as the patient's, whatever its own name."""
     seen = tiny.dataset(tmp_path / "seen", triangle, 2).cases[0]

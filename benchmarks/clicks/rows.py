@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -166,7 +166,7 @@ def _refiners(row: Row, parts: Parts, work: Path, shape: ShapePrior) -> Refiners
 def _joined(evaluations: Sequence[ClickEvaluation]) -> ClickEvaluation:
     """As of so many images more: means over them are means over the evaluations."""
     ids = tuple(name for evaluation in evaluations for name in evaluation.ids)
-    names = [part.name for part in fields(ClickEvaluation)[1:]]
+    names = ClickEvaluation.arrays()
     return ClickEvaluation(ids, *(np.concatenate([getattr(each, name) for each in evaluations]) for name in names))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class Evaluation:
         sizes: (N, 2), (W, H) in pixels.
         spacing: (N, 2), mm a pixel; 1 where unknown.
         spacing_known: (N,).
+        in_pixels: whether errors are in pixels whatever is known, as those are of the images that these are some of.
     """
 
     protocol: Protocol
@@ -43,6 +44,7 @@ class Evaluation:
     sizes: Array
     spacing: Array
     spacing_known: NDArray[np.bool_]
+    in_pixels: bool = False
 
     @property
     def errors(self) -> Array:
@@ -53,14 +55,15 @@ class Evaluation:
     @property
     def unit(self) -> str:
         """mm where the spacing of every image is known, else pixels of the original images."""
-        return "mm" if self.spacing_known.all() else "px"
+        return "mm" if self.spacing_known.all() and not self.in_pixels else "px"
 
     def subset(self, keep: Iterable[bool]) -> Evaluation:
-        """Some of the images only."""
+        """Some of the images only, in the same unit."""
         mask = np.fromiter(keep, dtype=bool, count=len(self.ids))
         ids = tuple(name for name, kept in zip(self.ids, mask, strict=True) if kept)
-        arrays = (self.predicted, self.true, self.confidence, self.sizes, self.spacing, self.spacing_known)
-        return Evaluation(self.protocol, ids, *(array[mask] for array in arrays))
+        names = ("predicted", "true", "confidence", "sizes", "spacing", "spacing_known")
+        arrays = {name: getattr(self, name)[mask] for name in names}
+        return replace(self, ids=ids, in_pixels=self.unit == "px", **arrays)
 
     def summary(self) -> Summary:
         """Over all landmarks of all images."""

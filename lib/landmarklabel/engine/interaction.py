@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -98,6 +98,7 @@ class ClickEvaluation:
         deviations: (N, C + 1, K), Mahalanobis distances of the truth of landmarks that were not placed.
         clicked: (N, C), which landmark each click placed; -1 once all were.
         seconds: (N, C + 1), from the image to the first answer, and from each click to its own.
+        in_pixels: whether errors are in pixels whatever is known, as those are of the images that these are some of.
     """
 
     ids: tuple[str, ...]
@@ -109,6 +110,7 @@ class ClickEvaluation:
     deviations: Array
     clicked: NDArray[np.intp]
     seconds: Array
+    in_pixels: bool = False
 
     @property
     def clicks(self) -> int:
@@ -118,7 +120,7 @@ class ClickEvaluation:
     @property
     def unit(self) -> str:
         """mm where the spacing of every image is known, else pixels of the original images."""
-        return "mm" if self.spacing_known.all() else "px"
+        return "mm" if self.spacing_known.all() and not self.in_pixels else "px"
 
     @property
     def errors(self) -> Array:
@@ -137,10 +139,16 @@ class ClickEvaluation:
         return np.stack([manual_revision(first, self.clicks) for first in self.errors[:, 0]])
 
     def subset(self, keep: Iterable[bool]) -> ClickEvaluation:
-        """Some of the images only."""
+        """Some of the images only, in the same unit."""
         mask = np.fromiter(keep, dtype=bool, count=len(self.ids))
         ids = tuple(name for name, kept in zip(self.ids, mask, strict=True) if kept)
-        return ClickEvaluation(ids, *(getattr(self, part.name)[mask] for part in fields(self)[1:]))
+        arrays = {name: getattr(self, name)[mask] for name in self.arrays()}
+        return replace(self, ids=ids, in_pixels=self.unit == "px", **arrays)
+
+    @classmethod
+    def arrays(cls) -> tuple[str, ...]:
+        """Names of the arrays, each with a row for each image."""
+        return tuple(part.name for part in fields(cls) if part.name not in ("ids", "in_pixels"))
 
 
 def evaluate_clicks(
