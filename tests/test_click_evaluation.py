@@ -21,6 +21,8 @@ from landmarklabel.protocol import Protocol
 
 #: Errors by clicks of two images of two landmarks, in px: (N, C + 1, K).
 ERRORS = np.array([[[40.0, 20], [0, 14], [0, 0]], [[10, 6], [0, 6], [0, 0]]])
+#: The same where nothing moves but what is clicked.
+BY_HAND = np.array([[[40.0, 20], [0, 20], [0, 0]], [[10, 6], [0, 6], [0, 0]]])
 
 
 def evaluation(known: bool = False) -> ClickEvaluation:
@@ -30,6 +32,7 @@ def evaluation(known: bool = False) -> ClickEvaluation:
     return ClickEvaluation(
         ids=("a", "b"),
         points=true[:, None] + np.stack([ERRORS, np.zeros_like(ERRORS)], axis=-1),
+        by_hand=true[:, None] + np.stack([BY_HAND, np.zeros_like(BY_HAND)], axis=-1),
         true=true,
         sizes=np.array([[100.0, 200]] * 2),
         spacing=np.full((2, 2), 0.5),
@@ -100,6 +103,22 @@ def test_a_reader_of_an_image_does_not_depend_on_the_others(cases: LandmarkDatas
     np.testing.assert_array_equal(few.points, many.points[:2])
     np.testing.assert_array_equal(few.points, turned.points[:-3:-1])
     assert few.by_clicks[:, 3].mean() == pytest.approx(2 * np.sqrt(np.pi / 2), rel=0.6)  # nothing but noise is left
+
+
+def test_by_hand_the_same_reader_clicks(cases: LandmarkDataset) -> None:
+    """As far off, on the same landmarks if any comes next; exact and worst first, the worst errors are taken away."""
+    shape = learn_shape(cases.cases[:12])
+    assert shape is not None
+    off, exact = (
+        evaluate_clicks(cases.cases[12:], by_shape(shape), 3, order, noise, seed=4)
+        for order, noise in (("random", 2.0), ("oracle", 0.0))
+    )
+    np.testing.assert_array_equal(off.manual[:, 0], off.by_clicks[:, 0])
+    np.testing.assert_array_equal(off.by_hand[:, 3], off.points[:, 3])
+    assert (off.manual[:, 3] > 0).all()
+    worst_first = np.sort(exact.errors[:, 0])[:, ::-1]
+    expected = [worst_first[:, click:].sum(axis=1) / 3 for click in range(4)]
+    assert exact.manual == pytest.approx(np.stack(expected, axis=1))
 
 
 def test_nothing_to_evaluate(cases: LandmarkDataset) -> None:

@@ -8,7 +8,6 @@ from scipy import stats
 
 from landmarklabel.metrics import (
     failure_rate,
-    manual_revision,
     mse_fraction,
     number_of_clicks,
     pearson_rho,
@@ -74,7 +73,3 @@ def test_number_of_clicks_and_failure_rate() -> None:
     assert number_of_clicks(CURVES, 20).tolist() == [2, 0, 3, 3]
     assert failure_rate(CURVES, 20) == 25
     assert failure_rate(CURVES, 5) == 100
-
-
-def test_manual_revision_takes_the_worst_away() -> None:
-    assert manual_revision([1, 5, 3, np.nan], 4).tolist() == pytest.approx([3, 4 / 3, 1 / 3, 0, 0])

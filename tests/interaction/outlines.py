@@ -1,7 +1,7 @@
 """Shapes whose truth is known: ellipses that move, turn, grow and bend."""
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 SIZE = (400, 500)
 LANDMARKS = 16
@@ -20,3 +20,9 @@ def outlines(count: int, seed: int) -> NDArray[np.float64]:
         turned = np.stack([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)], 1)
         shapes.append(turned + rng.normal((200, 250), 25))
     return np.stack(shapes)
+
+
+def manual_revision(errors: ArrayLike, clicks: int) -> NDArray[np.float64]:
+    """(clicks + 1,), mean of errors (K,) after the worst are put right one by one, and nothing else moves."""
+    worst_first = np.sort(np.asarray(errors, dtype=np.float64))[::-1]
+    return np.array([worst_first[click:].sum() / worst_first.size for click in range(clicks + 1)])

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from outlines import SIZE, outlines
+from outlines import SIZE, manual_revision, outlines
 
 from landmarklabel.interaction.evidence import MapEvidence
 from landmarklabel.interaction.posterior import Posterior, PosteriorConfig
 from landmarklabel.interaction.shape_prior import ShapePrior
 from landmarklabel.interaction.simulation import Reader, at_random, simulate
-from landmarklabel.metrics import manual_revision, radial_errors
+from landmarklabel.metrics import radial_errors
 
 STRIDE = 4
 NONE = np.empty(0, dtype=np.intp), np.empty((0, 2))

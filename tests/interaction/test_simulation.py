@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from outlines import LANDMARKS, SIZE, outlines
+from outlines import LANDMARKS, SIZE, manual_revision, outlines
 
 from landmarklabel.interaction.belief import Belief
 from landmarklabel.interaction.posterior import Posterior
 from landmarklabel.interaction.refiners import Unmoved
 from landmarklabel.interaction.shape_prior import ShapePrior
 from landmarklabel.interaction.simulation import Reader, as_asked, at_random, simulate, worst_first
-from landmarklabel.metrics import manual_revision, radial_errors
+from landmarklabel.metrics import radial_errors
 
 
 def each(variances: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from ..interaction.shape_prior import ShapePrior
 from ..interaction.simulation import ORDERS, Reader, Revision, simulate
 from ..interaction.templates import Templates
 from ..io.dataset import Case
-from ..metrics import manual_revision, radial_errors
+from ..metrics import radial_errors
 from ..networks import NetworkConfig
 from ..networks.interactive import InteractiveConfig
 from ..predictor import Predictor
@@ -98,6 +98,7 @@ class ClickEvaluation:
         deviations: (N, C + 1, K), Mahalanobis distances of the truth of landmarks that were not placed.
         clicked: (N, C), which landmark each click placed; -1 once all were.
         seconds: (N, C + 1), from the image to the first answer, and from each click to its own.
+        by_hand: (N, C + 1, K, 2), the same points where nothing moves but what the same reader clicks.
         in_pixels: whether errors are in pixels whatever is known, as those are of the images that these are some of.
     """
 
@@ -110,6 +111,7 @@ class ClickEvaluation:
     deviations: Array
     clicked: NDArray[np.intp]
     seconds: Array
+    by_hand: Array
     in_pixels: bool = False
 
     @property
@@ -125,8 +127,7 @@ class ClickEvaluation:
     @property
     def errors(self) -> Array:
         """(N, C + 1, K) radial errors, in :attr:`unit`; NaN where there is no truth."""
-        spacing = self.spacing if self.unit == "mm" else np.ones_like(self.spacing)
-        return radial_errors(self.points, self.true[:, None], spacing[:, None])
+        return self._errors_of(self.points)
 
     @property
     def by_clicks(self) -> Array:
@@ -135,8 +136,12 @@ class ClickEvaluation:
 
     @property
     def manual(self) -> Array:
-        """(N, C + 1), had the worst landmarks of the first prediction been corrected and nothing else moved."""
-        return np.stack([manual_revision(first, self.clicks) for first in self.errors[:, 0]])
+        """(N, C + 1), the same where nothing moves but what the same reader clicks: manual revision."""
+        return np.asarray(np.nanmean(self._errors_of(self.by_hand), axis=2))
+
+    def _errors_of(self, points: Array) -> Array:
+        spacing = self.spacing if self.unit == "mm" else np.ones_like(self.spacing)
+        return radial_errors(points, self.true[:, None], spacing[:, None])
 
     def subset(self, keep: Iterable[bool]) -> ClickEvaluation:
         """Some of the images only, in the same unit."""
@@ -178,25 +183,24 @@ def evaluate_clicks(
         raise DataError("there is no labelled image to evaluate on")
     rows = []
     for case in cases:
-        rng = np.random.default_rng([seed, zlib.crc32(case.id.encode())])
-        rows.append(_revised(case, refiners, clicks, order, noise, rng))
+        own = (seed, zlib.crc32(case.id.encode()))
+        rows.append(_revised(case, refiners, clicks, Reader(ORDERS[order], noise), own))
         if progress:
             progress()
     columns = (np.stack(column) for column in zip(*rows, strict=True))
     return ClickEvaluation(tuple(case.id for case in cases), *columns)
 
 
-def _revised(
-    case: Case, refiners: Refiners, clicks: int, order: str, noise: float, rng: np.random.Generator
-) -> tuple[Any, ...]:
+def _revised(case: Case, refiners: Refiners, clicks: int, reader: Reader, seed: tuple[int, int]) -> tuple[Any, ...]:
     """What a :class:`ClickEvaluation` holds of one image, but for its id."""
     radiograph = case.radiograph()
     truth, spacing = np.asarray(case.points, dtype=np.float64), np.array(radiograph.spacing)
-    reader = Reader(ORDERS[order], noise)
     start = time.perf_counter()
     refiner = refiners(radiograph)
     looked = time.perf_counter() - start
-    revision: Revision = simulate(refiner, truth, clicks, reader, rng, spacing)
+    revision: Revision = simulate(refiner, truth, clicks, reader, np.random.default_rng(seed), spacing)
+    unmoved = Unmoved(revision.first)
+    by_hand: Revision = simulate(unmoved, truth, clicks, reader, np.random.default_rng(seed), spacing)
     return (
         revision.points,
         truth,
@@ -206,4 +210,5 @@ def _revised(
         revision.deviations,
         revision.clicked,
         revision.seconds + np.where(np.arange(clicks + 1) == 0, looked, 0.0),
+        by_hand.points,
     )

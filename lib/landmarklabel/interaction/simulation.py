@@ -63,12 +63,14 @@ class Revision:
             that were placed, and without truth.
         clicked: (C,), which landmark was placed by each click; -1 once all were.
         seconds: (C + 1,), wall-clock time of each answer; NaN once there was nothing to ask.
+        first: what was believed before the first click.
     """
 
     points: Array
     deviations: Array
     clicked: NDArray[np.intp]
     seconds: Array
+    first: Belief
 
 
 def simulate(
@@ -92,6 +94,8 @@ def simulate(
         start = time.perf_counter()
         known = refiner.given(placed, points, stated)
         seconds.append(time.perf_counter() - start)
+        if click == 0:
+            first = known
         now = known.mean.copy()
         now[placed] = points
         seen.append(now)
@@ -109,4 +113,5 @@ def simulate(
         deviations=np.stack(deviations + deviations[-1:] * rest),
         clicked=np.append(placed, np.full(rest, -1)),
         seconds=np.append(seconds, np.full(rest, np.nan)),
+        first=first,
     )

@@ -2,7 +2,7 @@
 
 from .calibration import coverage, mahalanobis
 from .correlation import mse_fraction, pearson_rho
-from .interaction import failure_rate, manual_revision, number_of_clicks
+from .interaction import failure_rate, number_of_clicks
 from .propagation import Reach, propagation
 from .radial import Summary, radial_errors, success_rate, summarize
 from .segmentation import (
@@ -24,7 +24,6 @@ __all__ = [
     "failure_rate",
     "landmark_to_mask_distances",
     "mahalanobis",
-    "manual_revision",
     "mse_fraction",
     "number_of_clicks",
     "pearson_rho",

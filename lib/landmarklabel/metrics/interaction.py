@@ -29,18 +29,3 @@ def failure_rate(errors: ArrayLike, target: float) -> float:
         errors: (N, C + 1), mean radial error of N images after 0 to C clicks.
     """
     return float(100 * np.mean(~(np.asarray(errors, dtype=np.float64) <= target).any(axis=1)))
-
-
-def manual_revision(errors: ArrayLike, clicks: int) -> NDArray[np.float64]:
-    """Mean errors of an image after its worst landmarks are put right one by one, and nothing else moves.
-
-    Args:
-        errors: (K,) radial errors of the first prediction; NaN is not counted.
-        clicks: how many.
-
-    Returns:
-        (clicks + 1,).
-    """
-    values = np.asarray(errors, dtype=np.float64)
-    values = np.sort(values[np.isfinite(values)])[::-1]
-    return np.array([values[click:].sum() / values.size for click in range(clicks + 1)])
