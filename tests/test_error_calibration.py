@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 import tiny
 from landmarklabel.engine.calibration import calibrate
 from landmarklabel.engine.data import learn_shape
-from landmarklabel.engine.error_calibration import scaling_of
+from landmarklabel.engine.error_calibration import _FACTORS, IMAGES, scaling_of
 from landmarklabel.interaction.belief import Belief
 from landmarklabel.interaction.error_scaling import ErrorScaling
 from landmarklabel.interaction.lowrank import LowRankGaussian
@@ -83,6 +84,21 @@ def test_errors_that_are_stated_wrongly_are_multiplied(stated: float, tmp_path: 
     assert scaling.common[0] == pytest.approx((1 / stated, 1 / stated), rel=0.25)
     others = cases(tmp_path, 300, SPREAD, 6)
     assert held(scaling, known, others).mean(axis=1) == pytest.approx([0.68, 0.95], abs=0.1)  # 40 images tell no more
+
+
+def test_a_definition_counts_as_much_as_images_tell_it(tmp_path: Path) -> None:
+    """D is placed in 4 of 40 images, which have no error at all: by itself *sides* would have the least factor."""
+    known = belief(0.0)
+    prior = Posterior(known.joint)
+    validation = cases(tmp_path, 40, SPREAD, 5)
+    for case in validation[4:]:
+        assert case.points is not None
+        case.points[3] = np.nan
+    exact = [replace(case, points=CORNERS.copy()) for case in validation[:4]]
+    scaling = scaling_of([*exact, *validation[4:]], lambda radiograph: prior, QUAD)
+    assert scaling is not None
+    own, common, weight = _FACTORS[0], scaling.common[0][0], 4 / (4 + IMAGES)
+    assert scaling.measurements["sides"][0][0] == pytest.approx(own**weight * common ** (1 - weight), abs=2e-3)
 
 
 def test_without_measurements_nothing_is_looked_at(tmp_path: Path, triangle: Protocol) -> None:

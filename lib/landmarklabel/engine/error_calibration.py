@@ -42,12 +42,14 @@ class _Look:
     """What is believed of one image once a reader has placed some of its landmarks exactly.
 
     Attributes:
+        image: its id.
         truth: (K, 2), its true landmarks.
         spacing: (2,), mm a pixel; None where that is not known.
         placed: (C,), which landmarks.
         known: what is believed then.
     """
 
+    image: str
     truth: Array
     spacing: tuple[float, float] | None
     placed: NDArray[np.intp]
@@ -59,10 +61,12 @@ class _Stated:
     """N looks after the same number of clicks: P values beside the true ones.
 
     Attributes:
+        images: (N,), ids; readers of several orders look at the same one.
         values, true: (N, P); NaN where they are not defined.
         intervals: (N, 2, 2, P): of 68 and 95 %, low and high; NaN where none is stated.
     """
 
+    images: NDArray[np.str_]
     values: Array
     true: Array
     intervals: Array
@@ -73,9 +77,10 @@ class _Stated:
         true = self.true[:, columns]
         return float(((low <= true) & (true <= high))[np.isfinite(low + high + true)].mean())
 
-    def defined(self, columns: NDArray[np.intp]) -> bool:
-        """Whether there is anything to compare."""
-        return bool(np.isfinite(self.true[:, columns] + self._ends(0, 1.0, columns)[0]).any())
+    def compared(self, columns: NDArray[np.intp]) -> int:
+        """In how many images there is anything to compare."""
+        there = np.isfinite(self.true[:, columns] + self._ends(0, 1.0, columns)[0]).any(axis=1)
+        return len(np.unique(self.images[there]))
 
     def _ends(self, level: int, factor: float, columns: NDArray[np.intp]) -> tuple[Array, Array]:
         """(N, C) each, low and high of the intervals of one level."""
@@ -112,7 +117,7 @@ def scaling_of(cases: Sequence[Case], refiners: Refiners, protocol: Protocol) ->
         return None
     cases = cases[:: -(-len(cases) // _MOST_IMAGES) or 1]
     looks = [look for case in cases for look in _looks(case, refiners)]
-    found = [_fitted(looks, plan, dependence, len(cases)) for dependence in DEPENDENCES]
+    found = [_fitted(looks, plan, dependence) for dependence in DEPENDENCES]
     return min(found, key=_change)
 
 
@@ -122,7 +127,7 @@ def _looks(case: Case, refiners: Refiners) -> Iterator[_Look]:
     for order in (worst_first, as_asked):
         recording = _Recording(refiner)
         simulate(recording, truth, CLICKS, Reader(order), np.random.default_rng(0), radiograph.spacing)
-        yield from (_Look(truth, spacing, placed, known) for placed, known in recording.answers)
+        yield from (_Look(case.id, truth, spacing, placed, known) for placed, known in recording.answers)
 
 
 def _change(scaling: ErrorScaling) -> float:
@@ -130,7 +135,7 @@ def _change(scaling: ErrorScaling) -> float:
     return float(np.abs(np.log([list(factors) for factors in scaling.measurements.values()])).mean())
 
 
-def _fitted(looks: Sequence[_Look], plan: Plan, dependence: float, images: int) -> ErrorScaling:
+def _fitted(looks: Sequence[_Look], plan: Plan, dependence: float) -> ErrorScaling:
     """The factors for one dependence."""
     names = np.array([definition.name for _, definition in plan])
     columns = {name: np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())}
@@ -138,11 +143,12 @@ def _fitted(looks: Sequence[_Look], plan: Plan, dependence: float, images: int) 
     single: dict[str, list[Factors]] = {name: [] for name in columns}
     for clicks in range(1 + max(len(look.placed) for look in looks)):
         stated = _stated([look for look in looks if len(look.placed) == clicks], plan, dependence)
-        there = {name: places for name, places in columns.items() if stated.defined(places)}
-        common.append(_factors(stated, list(there.values())) if there else (common or [(1.0, 1.0)])[-1])
-        for name in columns:
-            own = _factors(stated, [there[name]]) if name in there else common[-1]
-            single[name].append(_between(own, common[-1], images / (images + IMAGES)))
+        images = {name: stated.compared(places) for name, places in columns.items()}
+        there = [places for name, places in columns.items() if images[name]]
+        common.append(_factors(stated, there) if there else (common or [(1.0, 1.0)])[-1])
+        for name, places in columns.items():
+            own = _factors(stated, [places]) if images[name] else common[-1]
+            single[name].append(_between(own, common[-1], images[name] / (images[name] + IMAGES)))
     measurements = {name: tuple(factors) for name, factors in single.items()}
     return ErrorScaling(dependence=dependence, common=tuple(common), measurements=measurements)
 
@@ -175,7 +181,7 @@ def _rounded(inner: float, outer: float) -> Factors:
 def _stated(looks: Sequence[_Look], plan: Plan, dependence: float) -> _Stated:
     rows = [_row(look, plan, dependence) for look in looks]
     values, true, intervals = (np.stack(column) for column in zip(*rows, strict=True))
-    return _Stated(values, true, intervals)
+    return _Stated(np.array([look.image for look in looks]), values, true, intervals)
 
 
 def _row(look: _Look, plan: Plan, dependence: float) -> tuple[Array, Array, Array]:
