@@ -156,10 +156,11 @@ def _fitted(looks: Sequence[_Look], plan: Plan, dependence: float) -> ErrorScali
 def _factors(stated: _Stated, definitions: Sequence[NDArray[np.intp]]) -> Factors:
     """The factors at which intervals hold what they say, on average over definitions.
 
-    Of what comes next, intervals that hold a share of N looks hold N / (N + 1) of that share (split conformal
-    prediction: Lei et al., Journal of the American Statistical Association 113, 2018).
+    Of what comes next, intervals that hold a share of N images hold N / (N + 1) of that share (split conformal
+    prediction: Lei et al., Journal of the American Statistical Association 113, 2018). Two looks at an image are not
+    two images: they err alike.
     """
-    count, found = len(stated.values), []
+    count, found = stated.compared(np.concatenate(definitions)), []
     for level, share in enumerate(INTERVALS):
         held = np.mean([[stated.held(level, factor, places) for factor in _FACTORS] for places in definitions], axis=0)
         enough = held >= share * (count + 1) / count
