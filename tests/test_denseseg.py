@@ -137,6 +137,17 @@ def test_a_drawn_mask_counts_where_no_landmark_does(triangle: Protocol) -> None:
     assert not criterion.targets(points, SIZE, drawn).known.any()
 
 
+def test_images_without_a_structure_say_nothing_of_its_size(triangle: Protocol) -> None:
+    """Where a landmark of it is missing, it is not known what is inside; where it is in all, what there is counts."""
+    made, points = network(triangle), triangles()
+    alone = positive_weights(made, points, SIZE, 1.0)
+    without, partly = points.clone(), points.clone()
+    without[:] = torch.nan
+    partly[:, 2] = torch.nan
+    torch.testing.assert_close(positive_weights(made, torch.cat([points, without, partly]), SIZE, 1.0), alone)
+    assert (positive_weights(made, torch.cat([without, partly]), SIZE, 1.0) > 1e5).all()
+
+
 def test_polar_angles_go_the_short_way_round(triangle: Protocol) -> None:
     """A hair beyond +pi and one before -pi are neighbours."""
     made = network(triangle, coordinates="polar")

@@ -193,12 +193,17 @@ class _Pixels:
 def positive_weights(network: DenseSeg, points: torch.Tensor, size: tuple[int, int], power: float) -> torch.Tensor:
     """Pixels outside by pixels inside (R,) over the training set, to a power (DenseSeg, Section 2.1.3).
 
+    Of a region, images without one of its landmarks say nothing, unless there are no others.
+
     Args:
         points: (N, K, 2) in pixels of the input; NaN absent.
         size: (W, H) of the input.
     """
-    parts = np.stack([network.regions.masks(each, size).mean(axis=(1, 2)) for each in points.double().numpy()])
-    inside = np.clip(parts.mean(axis=0), 1e-6, 1 - 1e-6)
+    regions, arrays = network.regions, points.double().numpy()
+    parts = np.stack([regions.masks(each, size).mean(axis=(1, 2)) for each in arrays])
+    whole = np.stack([np.isfinite(arrays[:, members]).all(axis=(1, 2)) for members in regions.members], axis=1)
+    whole |= ~whole.any(axis=0)
+    inside = np.clip((parts * whole).sum(axis=0) / whole.sum(axis=0), 1e-6, 1 - 1e-6)
     return torch.from_numpy(((1 - inside) / inside) ** power).float()
 
 
