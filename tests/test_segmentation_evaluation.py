@@ -13,7 +13,7 @@ from skimage.draw import polygon2mask
 
 import tiny
 from landmarklabel import cli
-from landmarklabel.engine.segmentation_evaluation import evaluate_segmentation
+from landmarklabel.engine.segmentation_evaluation import evaluate_segmentation, true_masks
 from landmarklabel.engine.segmentation_report import plot_structures, print_structures
 from landmarklabel.errors import DataError, ModelError
 from landmarklabel.io.cases import Case
@@ -21,6 +21,7 @@ from landmarklabel.io.segmentations import write_segmentation
 from landmarklabel.predictor import Predictor
 from landmarklabel.protocol import Protocol
 from landmarklabel.segmenting import segment
+from landmarklabel.uvmaps import Regions
 
 
 @pytest.fixture(scope="module", params=["denseseg", "unet"])
@@ -84,6 +85,64 @@ def test_a_label_image_is_the_truth_where_there_is_one(model: Path, cases: tuple
     assert scores.dsc.tolist() == [[1.0]] * 4
     assert scores.assd.tolist() == scores.hd95.tolist() == [[0.0]] * 4
     assert np.isfinite(scores.tre[:, 0]).tolist() == np.isfinite(scores.asd[:, 0]).tolist() == [True, False, True, True]
+
+
+SHAPES = Protocol.model_validate(
+    {
+        "name": "shapes",
+        "title": "Two triangles and a corner",
+        "landmarks": [{"label": f"{side}{number}", "name": f"{side} {number}"} for side in "LR" for number in range(3)],
+        "structures": [
+            {"name": "left", "landmarks": ["L0", "L1", "L2"]},
+            {"name": "right", "landmarks": ["R0", "R1", "R2"]},
+            {"name": "corner", "landmarks": ["L2", "R0", "R1"], "closed": False},
+        ],
+    }
+)
+CORNERS = np.array([[5.0, 40], [25, 40], [15, 10], [35, 40], [58, 40], [46, 10]])
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Case:
+    """A case in whose label image the left structure alone is drawn."""
+    Image.fromarray(tiny.triangle_image(0)[0]).save(tmp_path / "image.png")
+    values = np.zeros((1, *tiny.SIZE[::-1]), np.uint8)
+    values[0, 20:30, 5:20] = 1
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / "image.nrrd"))
+    return Case("image", tmp_path / "image.png", CORNERS.copy(), segmentation=tmp_path / "image.nrrd")
+
+
+def test_what_is_true_of_each_structure(drawn: Case) -> None:
+    """As it is drawn; else by its landmarks, if all are there; else it is not known."""
+    regions = Regions.of(SHAPES, ["left", "right", "corner"])
+    outlines = regions.masks(CORNERS, tiny.SIZE)
+    found = true_masks(drawn, regions, SHAPES, tiny.SIZE)
+    assert found.known.all()
+    assert (found.masks[0].sum(), found.masks[0, 25, 10]) == (150, True)
+    np.testing.assert_array_equal(found.masks[1:], outlines[1:])  # an open one, closed by a line as a model has it
+    assert drawn.points is not None
+    drawn.points[5] = np.nan
+    found = true_masks(drawn, regions, SHAPES, tiny.SIZE)
+    assert found.known.tolist() == [True, False, True]
+    assert not found.masks[1].any()
+    found = true_masks(replace(drawn, points=None), regions, SHAPES, tiny.SIZE)
+    assert found.known.tolist() == [True, False, False]
+
+
+def test_what_nobody_drew_is_neither_missed_nor_spurious(drawn: Case, tmp_path: Path) -> None:
+    """It may be there: an overlap of 0 would be one with nothing that anybody knows."""
+    model = tiny.untrained_model(tmp_path / "m.safetensors", SHAPES, tiny.config(), seed=3)  # outlines both
+    predictor = Predictor.load(model, "cpu")
+    known = evaluate_segmentation(predictor, [drawn]).scores
+    assert np.isfinite(known.hd95).all()
+    assert drawn.points is not None
+    drawn.points[5] = np.nan
+    scores = evaluate_segmentation(predictor, [drawn]).scores
+    np.testing.assert_array_equal(scores.dsc, [[known.dsc[0, 0], np.nan]])
+    np.testing.assert_array_equal(scores.hd95, [[known.hd95[0, 0], np.nan]])
+    assert not scores.spurious.any()
+    assert not scores.missed.any()
+    assert np.isfinite(scores.tre).all()  # of the landmarks that are there
 
 
 def test_mm_only_where_all_spacings_are_known(model: Path, cases: tuple[Case, ...]) -> None:

@@ -71,8 +71,8 @@ def evaluate_segmentation(
 ) -> SegmentationEvaluation:
     """Segment every image and lay the structures beside the true ones.
 
-    A network with masks is asked for these, any other for the outlines of its landmarks. True masks are those of the
-    label image, where an image has one, else what its true landmarks outline. The hull of all landmarks is left out.
+    A network with masks is asked for these, any other for the outlines of its landmarks. The true masks are those of
+    :func:`true_masks`. The hull of all landmarks is left out.
 
     Args:
         cases: with a label image, with landmarks, or with both. Without landmarks, ``asd`` and ``tre`` are NaN.
@@ -121,8 +121,22 @@ def evaluated_regions(predictor: Predictor, structures: Sequence[str] | None = N
     return replace(seen, names=names, titles=titles, members=members, hull=(False,) * len(kept), flip_order=None)
 
 
-def true_masks(case: Case, regions: Regions, protocol: Protocol, size: tuple[int, int]) -> Mask:
-    """Masks (R, H, W) of the label image where there is one, else of the outlines of the landmarks.
+class TrueMasks(NamedTuple):
+    """What is known of the R structures of an image.
+
+    Attributes:
+        masks: (R, H, W); empty where it is not known what is inside.
+        known: (R,), whether it is.
+    """
+
+    masks: Mask
+    known: Mask
+
+
+def true_masks(case: Case, regions: Regions, protocol: Protocol, size: tuple[int, int]) -> TrueMasks:
+    """Of each structure the mask of the label image, where it has a pixel there, else the outline of its landmarks.
+
+    A structure that nobody has drawn and that lacks a landmark is not known, as in training: it may well be there.
 
     Args:
         regions: structures of the protocol.
@@ -132,10 +146,14 @@ def true_masks(case: Case, regions: Regions, protocol: Protocol, size: tuple[int
         ImageError: the label image can't be read.
         LabelError: it does not fit the image.
     """
-    drawn = case.structures(protocol)
-    if drawn is not None:
-        return np.stack([drawn[name] for name in regions.names])
-    return regions.masks(_points(case, protocol), size)
+    points, drawn = _points(case, protocol), case.structures(protocol)
+    masks = regions.masks(points, size)
+    known = np.array([bool(np.isfinite(points[members]).all()) for members in regions.members])
+    masks[~known] = False  # part of an outline
+    for index, name in enumerate(regions.names):
+        if drawn is not None and name in drawn.names and drawn[name].any():
+            masks[index], known[index] = drawn[name], True
+    return TrueMasks(masks, known)
 
 
 class _Measured(NamedTuple):
@@ -149,13 +167,15 @@ def _measure(predictor: Predictor, case: Case, regions: Regions, in_mm: bool = T
     predictor.set_image(radiograph)
     in_mm &= radiograph.spacing_known
     found = segment(predictor, regions.names)
+    true = true_masks(case, regions, predictor.protocol, radiograph.size)
     scores = score_segmentation(
         np.stack([found[name] for name in regions.names]),
-        true_masks(case, regions, predictor.protocol, radiograph.size),
+        true.masks,
         radiograph.spacing if in_mm else (1.0, 1.0),
         predictor.predict().landmarks.points,
         _points(case, predictor.protocol),
         regions.members,
+        true.known,
     )
     return _Measured(scores, in_mm)
 

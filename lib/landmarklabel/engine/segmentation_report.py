@@ -95,7 +95,7 @@ def _overlay(predictor: Predictor, case: Case) -> Image.Image:
     found = segment(predictor)
     picture, scale = enlarged(radiograph.display(), _HEIGHT)
     draw_segmentation(picture, np.stack([found[name] for name in regions.names]), scale)
-    true = true_masks(case, regions, predictor.protocol, radiograph.size)
+    true = true_masks(case, regions, predictor.protocol, radiograph.size).masks
     draw_outlines(picture, true, scale, [TRUE_COLOUR] * len(regions), line=1)
     if case.points is not None:
         draw_dots(picture, np.asarray(case.points), scale, TRUE_COLOUR, 1.5)

@@ -104,6 +104,7 @@ def score_segmentation(
     predicted_points: ArrayLike | None = None,
     true_points: ArrayLike | None = None,
     members: Sequence[NDArray[np.intp]] = (),
+    known: Mask | None = None,
 ) -> SegmentationScores:
     """Scores of one image (N = 1).
 
@@ -113,6 +114,7 @@ def score_segmentation(
         predicted_points: landmarks (K, 2), (x, y) in pixels, for ``tre``, which is NaN without them.
         true_points: likewise, for ``tre`` and ``asd``. Landmarks that are NaN are left out.
         members: for each structure, the places of its landmarks among the K; needed with points.
+        known: (R,), of which structures the true mask is known; None: of all. Of others, masks are not compared.
 
     Raises:
         LabelError: masks of different shapes, or not as many members as structures.
@@ -125,8 +127,9 @@ def score_segmentation(
     predicted, true = predicted.astype(bool, copy=False), true.astype(bool, copy=False)
     dsc, assd, hd95, asd, tre = np.full((5, count), np.nan)
     present, there = (masks.reshape(count, -1).any(axis=1) for masks in (predicted, true))
-    dsc[present != there] = 0.0
-    for index in np.flatnonzero(present & there):
+    known = np.ones(count, dtype=bool) if known is None else known
+    dsc[known & (present != there)] = 0.0
+    for index in np.flatnonzero(known & present & there):
         box = _common_box(predicted[index], true[index])
         p, t = predicted[index][box], true[index][box]
         dsc[index] = dice(p, t)
@@ -138,7 +141,7 @@ def score_segmentation(
         if predicted_points is not None:
             errors = radial_errors(predicted_points, points, spacing)
             tre[:] = [_mean_of_finite(errors[indices]) for indices in members]
-    arrays = (dsc, asd, assd, hd95, tre, there & ~present, present & ~there)
+    arrays = (dsc, asd, assd, hd95, tre, known & there & ~present, known & present & ~there)
     return SegmentationScores(*(array[None] for array in arrays))
 
 
