@@ -81,7 +81,7 @@ def describe(header: ModelHeader) -> dict[str, Any]:
     return {
         "name": header.config.method,
         "version": header.version,
-        "trained_on": {key: value for key, value in header.data.items() if key != "seen"},
+        "trained_on": header.described_data,
         "protocol": header.protocol.name,
     }
 

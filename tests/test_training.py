@@ -20,6 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import tiny
 from landmarklabel.engine import trainer as engine
 from landmarklabel.engine.checkpoint import load_state, save_state
+from landmarklabel.engine.data import patient_hash
 from landmarklabel.engine.evaluation import evaluate
 from landmarklabel.engine.runfolder import RunFolder
 from landmarklabel.engine.trainer import learning_rate_factor, train
@@ -219,6 +220,40 @@ def test_going_on_from_a_model(finished: tuple[Path, list], data: LandmarkDatase
     other = tiny.config(network={"name": "unet", "channels": [4, 8]})
     with pytest.raises(ModelError, match="holds another network than this run trains"):
         train(other, data, tmp_path / "other", start_from=start, device="cpu", quiet=True)
+
+
+def test_whom_a_model_knows_is_kept_when_another_goes_on_from_it(
+    finished: tuple[Path, list], data: LandmarkDataset, tmp_path: Path
+) -> None:
+    """Labels that are gone are of no unseen images; and a run that is resumed knows it from its own state."""
+    start = RunFolder(finished[0]).model
+    before = read_header(start).data
+    training, validation = engine.training_and_validation(data, tiny.config())
+    assert before["trained"] == sorted(patient_hash(case.patient) for case in training)
+    assert before["seen"] == sorted(patient_hash(case.patient) for case in (*training, *validation))
+    fewer = data.subset([case.id for case in (*training[:4], *validation)])
+    train(tiny.config(epochs=1), fewer, tmp_path, device="cpu", quiet=True, start_from=start)
+    result = train(tiny.config(epochs=2), fewer, tmp_path, device="cpu", quiet=True)
+    state = load_state(RunFolder(tmp_path).state)
+    assert state["known_before"] == {"seen": before["seen"], "trained": before["trained"]}
+    after = read_header(result.model).data
+    assert after["training_images"] == 4
+    assert (after["seen"], after["trained"]) == (before["seen"], before["trained"])
+
+
+def test_weights_that_have_learned_what_validates_are_refused(
+    finished: tuple[Path, list], data: LandmarkDataset, tmp_path: Path
+) -> None:
+    """Another seed holds out others: validation, calibration and publishing would go by images that were learned."""
+    start, config = RunFolder(finished[0]).model, tiny.config(seed=5)
+    learned = set(read_header(start).data["trained"])
+    _, validation = engine.training_and_validation(data, config)
+    known = [case.id for case in validation if patient_hash(case.patient) in learned]
+    assert known
+    sentence = f"model.safetensors has learned from {len(known)} of the {len(validation)} images that are to validate"
+    with pytest.raises(ConfigError, match=rf"{sentence} this run \({known[0]}.* take the seed \(0\)"):
+        train(config, data, tmp_path / "run", device="cpu", quiet=True, start_from=start)
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_configuration_does_not_resume(finished: tuple[Path, list], data: LandmarkDataset) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from abc import abstractmethod
@@ -15,7 +16,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from gateway import in_server
 from landmarklabel.engine.config import ExperimentConfig, available_experiments, load_experiment
-from landmarklabel.engine.data import training_and_validation
+from landmarklabel.engine.data import learned_from, training_and_validation
 from landmarklabel.engine.runrecord import give_way
 from landmarklabel.engine.runs import list_runs
 from landmarklabel.engine.trainer import TrainingResult, train
@@ -26,6 +27,8 @@ from landmarklabel.networks import NetworkConfig
 from models import PublishedModel
 from trainers.comparing import Comparison
 from trainers.progress import TrainingProgress, end_with_parent
+
+logger = logging.getLogger(__name__)
 
 # What MONAI Label itself adds to a request, and what the server's own policy does.
 _ADDED = ("model", "gpus", "multi_gpu", "local_rank", "bundle_path", "started_by")
@@ -133,9 +136,13 @@ class NetworkTrainTask(TrainTask):
         with self._progress.run(out.name, trainer=self.name, started_by=starter) as progress:
             config = self._config_of(request)
             start_from = self._start_from(request, config)
-            config = config if start_from is None else _as_trained(config, start_from)
             dataset = read_dataset(f"studies:{self._place.studies}", self._place.protocol_source)
             progress.update(labels=len(dataset.trustworthy()), suspicious=len(dataset.suspicious))
+            if start_from is not None and (reason := _knows_too_much(start_from, dataset, config)):
+                logger.info(reason)
+                progress.update(reason=reason)
+                start_from = None
+            config = config if start_from is None else _as_trained(config, start_from)
             config = _of_steps(config, dataset, request)
             self.check(config, dataset)
             result = train(
@@ -213,6 +220,21 @@ class NetworkTrainTask(TrainTask):
 def is_same_network(one: NetworkConfig, other: NetworkConfig) -> bool:
     """Whether the weights of one fit the other."""
     return one.model_dump(exclude={"pretrained"}) == other.model_dump(exclude={"pretrained"})
+
+
+def _knows_too_much(model: Path, dataset: LandmarkDataset, config: ExperimentConfig) -> str:
+    """Why a run begins with fresh weights, in words, if a model has learned from images that would validate the run.
+
+    As labels grow, those that validate stay; not with another seed or fraction, or where labels were taken away.
+    """
+    validation = training_and_validation(dataset, config)[1]
+    learned = learned_from(read_header(model).data, validation)
+    if not learned:
+        return ""
+    return (
+        f"began with fresh weights: {model.name} has learned from {len(learned)} of the {len(validation)} images that "
+        "validate"
+    )
 
 
 def _as_trained(config: ExperimentConfig, model: Path) -> ExperimentConfig:

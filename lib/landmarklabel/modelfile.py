@@ -40,7 +40,8 @@ class ModelHeader(BaseModel):
         version: names the weights: the first digits of their digest.
         config: the run that made it.
         protocol: the anatomy, whole, so that a model needs no other file.
-        data: name, fingerprint and size of the training data.
+        data: name, fingerprint and size of the training data; hashes of the patients that were ``seen`` and, of these,
+            ``trained`` on, also by the weights that training started from. Older files say nothing of the latter.
         metrics: on the validation data, at the epoch that was kept.
         software: versions of what made it.
         morphology: the distances and angles that its loss looked at; None where it looked at none.
@@ -56,6 +57,11 @@ class ModelHeader(BaseModel):
     metrics: dict[str, Any]
     software: dict[str, str]
     morphology: MorphologySets | None = None
+
+    @property
+    def described_data(self) -> dict[str, Any]:
+        """The training data without the hashes of patients."""
+        return {key: value for key, value in self.data.items() if key not in ("seen", "trained")}
 
 
 def save_model(

@@ -57,7 +57,8 @@ def test_the_answer_is_as_the_contract_has_it(server: Server, trained: Path) -> 
     assert answer["model"]["version"] == header.version
     assert answer["model"]["protocol"] == "triangle"
     assert answer["model"]["trained_on"]["training_images"] == header.data["training_images"]
-    assert "seen" not in answer["model"]["trained_on"]
+    assert {"seen", "trained"} <= header.data.keys()
+    assert not {"seen", "trained"} & answer["model"]["trained_on"].keys()
     assert answer["timings"].keys() == {"load", "preprocess", "network", "decode", "measure"}
     assert answer["spacing"] == {"mm_per_pixel": [1.0, 1.0], "source": "unknown"}
 

@@ -70,11 +70,17 @@ def test_from_no_model_to_one_that_learns_from_what_is_saved(fresh: Server, trai
     assert stats["validation_mre"] > stats["published_mre"]
     assert fresh.infer("image_031") | {"timings": None} == first | {"timings": None}
 
+    # Another seed holds out other images, from which the published weights have learned: they are not gone on with.
+    stats = fresh.train(epochs=1, seed=7)
+    assert stats["state"] == "done"
+    assert "began with fresh weights: landmarks.safetensors has learned from" in stats["reason"]
+
     # Going on from the published weights is better: the next answer comes from the new model, without a restart.
     published = fresh.models / "triangle" / "landmarks.safetensors"
     for attempt in range(4):
-        stats = fresh.train(epochs=4, learning_rate=0.003, seed=attempt)
+        stats = fresh.train(epochs=4 + attempt, learning_rate=0.003)
         assert stats["state"] == "done"
+        assert "reason" not in stats
         if stats["published"]:
             break
     assert stats["published"], "four runs on from the published weights were no better"

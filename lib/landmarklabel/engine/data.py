@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -218,15 +218,37 @@ def of_split(cases: Sequence[Case], split: str | None, dataset: LandmarkDataset)
     return chosen
 
 
-def describe_data(dataset: LandmarkDataset, training: Sequence[Case], validation: Sequence[Case]) -> dict[str, Any]:
-    """What a model file says about its training data. Patients are hashed, which hides names, not short numbers."""
+def describe_data(
+    dataset: LandmarkDataset,
+    training: Sequence[Case],
+    validation: Sequence[Case],
+    before: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """What a model file says about its training data. Patients are hashed, which hides names, not short numbers.
+
+    Args:
+        before: ``seen`` and ``trained`` of the weights that the run started from: what these know, its own know, too.
+    """
+    learned, chosen = ({patient_hash(case.patient) for case in cases} for cases in (training, validation))
+    before = before or {}
     return {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,
         "training_images": len(training),
         "validation_images": len(validation),
-        "seen": sorted({patient_hash(case.patient) for case in (*training, *validation)}),
+        "seen": sorted(learned | chosen | set(before.get("seen", ()))),
+        "trained": sorted(learned | set(before.get("trained", ()))),
     }
+
+
+def learned_from(data: Mapping[str, Any], cases: Sequence[Case]) -> tuple[Case, ...]:
+    """Those of some cases whose patients a model's weights were trained on; none if its file does not say.
+
+    Args:
+        data: of the header.
+    """
+    trained = set(data.get("trained", ()))
+    return tuple(case for case in cases if patient_hash(case.patient) in trained)
 
 
 def patient_hash(patient: str) -> str:

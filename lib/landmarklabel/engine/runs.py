@@ -27,7 +27,7 @@ class Run:
         protocol: name of the anatomy.
         task: which published model it is for: ``landmarks``, ``refine`` or ``segmentation``.
         state: ``running``, ``done``, ``failed``, ``stopped``; ``kept`` of a model without a run.
-        reason: why it failed or stopped.
+        reason: why it failed or stopped, or did not begin with the weights that it was to go on from.
         started, ended: local time.
         started_by: ``policy``, if the server began it by itself, or ``person``.
         version: of its model's weights; empty without a model.
@@ -141,7 +141,7 @@ def _read(path: Path, protocol: str, in_use: dict[str, str]) -> Run:
         in_use=bool(version) and in_use.get(task) == version,
         published=record.get("published"),
         config=_yaml(folder.config) if header is None else header.config.model_dump(mode="json"),
-        data=_yaml(folder.data) if header is None else _described(header),
+        data=_yaml(folder.data) if header is None else header.described_data,
         metrics={} if header is None else header.metrics,
         model=None if header is None else folder.model,
     )
@@ -161,7 +161,7 @@ def _kept(folder: Path, in_use: dict[str, str], of_runs: set[str]) -> list[Run]:
             kept.append(
                 Run(
                     name, folder.name, task, "kept", version=header.version, in_use=used, config=config,
-                    data=_described(header), metrics=header.metrics, model=path,
+                    data=header.described_data, metrics=header.metrics, model=path,
                 )
             )  # fmt: skip
     return kept
@@ -175,11 +175,6 @@ def _require(models: Path, run_id: str, protocol: str | None) -> Run:
     if len(found) > 1:
         raise ConfigError(f"'{run_id}' is a run of {listed([run.protocol for run in found])}; say which")
     return found[0]
-
-
-def _described(header: ModelHeader) -> dict[str, Any]:
-    """What it was trained on, without the hashes of patients."""
-    return {key: value for key, value in header.data.items() if key != "seen"}
 
 
 def _header(path: Path) -> ModelHeader | None:

@@ -21,7 +21,7 @@ from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from torch.utils.data import DataLoader, DistributedSampler
 
-from ..errors import ConfigError, ModelError
+from ..errors import ConfigError, ModelError, listed
 from ..interaction.lowrank import LowRankGaussian
 from ..interaction.shape_prior import FEWEST_LABELS, ShapePrior
 from ..io.dataset import Case, LandmarkDataset
@@ -35,7 +35,7 @@ from ..losses import (
     positive_weights,
 )
 from ..metrics import summarize
-from ..modelfile import load_model, save_model
+from ..modelfile import load_model, read_header, save_model
 from ..networks import FPN, DenseSeg, DenseSegConfig, InteractiveNetwork, LandmarkNetwork, build_network
 from ..predictor import pick_device, readout_of, require_protocol
 from ..transforms import Augmentation
@@ -46,7 +46,16 @@ from .calibration import calibrate
 from .checkpoint import load_state, save_state
 from .clicks import TrainingClicks
 from .config import ExperimentConfig, OptimizerConfig
-from .data import Item, MaskReader, TrainingImages, describe_data, fit_input, learn_shape, training_and_validation
+from .data import (
+    Item,
+    MaskReader,
+    TrainingImages,
+    describe_data,
+    fit_input,
+    learn_shape,
+    learned_from,
+    training_and_validation,
+)
 from .metric import RadialError
 from .precision import Precision
 from .progress import Progress
@@ -110,6 +119,7 @@ class Trainer:
         self.config, self.dataset, self.folder = config, dataset, RunFolder(out)
         self.device = idist.device() if idist.get_world_size() > 1 else pick_device(device)
         self.start_from, self.on_epoch = start_from, on_epoch
+        self.known_before: dict[str, Any] = {}
         self.progress = Progress(quiet or not self.chief)
         if seconds is not None and idist.get_world_size() > 1:
             raise ConfigError("seconds: a run on several devices goes by its epochs, not by the clock")
@@ -123,6 +133,7 @@ class Trainer:
 
     def train(self) -> TrainingResult:
         self.training_cases, self.validation_cases = training_and_validation(self.dataset, self.config)
+        self._look_at_start()
         self.config = fit_input(self.config, self.training_cases)
         self.folder.create()
         with self.folder.locked() if self.chief else nullcontext():
@@ -140,6 +151,21 @@ class Trainer:
                 calibrate(self.folder.model, self.validation_cases, self.config.posterior)
         idist.barrier()  # the first process writes the model that all of them name
         return self._result()
+
+    def _look_at_start(self) -> None:
+        """What the weights to start from know, which must be nothing that is validated by."""
+        if self.start_from is None:
+            return
+        header = read_header(self.start_from)
+        self.known_before = {key: header.data[key] for key in ("seen", "trained") if key in header.data}
+        learned = learned_from(header.data, self.validation_cases)
+        if learned:
+            raise ConfigError(
+                f"{self.start_from.name} has learned from {len(learned)} of the {len(self.validation_cases)} images "
+                f"that are to validate this run ({listed(case.id for case in learned)}), on which it looks better than "
+                f"it is; take the seed ({header.config.seed}) and the validation of its own run, or leave out "
+                "--start-from"
+            )
 
     def _names_of_data(self) -> dict[str, Any]:
         """What must be the same for a run to go on: figures of epochs on other images can't be compared."""
@@ -261,6 +287,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.run = _Run(**state["run"])
+        self.known_before = state.get("known_before", self.known_before)
         self.first_epoch = state["epoch"]
         # The schedule's own rate is that of a run of as many epochs as before; this one may be longer.
         settings = self.config.optimizer
@@ -391,7 +418,7 @@ class Trainer:
         return row
 
     def _save_model(self) -> None:
-        data = describe_data(self.dataset, self.training_cases, self.validation_cases)
+        data = describe_data(self.dataset, self.training_cases, self.validation_cases, self.known_before)
         metrics = {**self.run.metrics, "epoch": self.run.best_epoch, "unit": self.validation.unit_name}
         protocol = self.dataset.protocol
         save_model(self.folder.model, self.network, self.config, protocol, data, metrics, self.shape, self.morphology)
@@ -405,6 +432,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "run": asdict(self.run),
+            "known_before": self.known_before,
         }
         save_state(self.folder.state, state)
         self.state_written = time.monotonic()
@@ -434,7 +462,8 @@ def train(config: ExperimentConfig, dataset: LandmarkDataset, out: Path, **optio
 
     Raises:
         DataError: too few labelled images.
-        ConfigError: ``out`` holds another run, or another process uses it; or ``seconds`` on several devices.
+        ConfigError: ``out`` holds another run, or another process uses it; or ``seconds`` on several devices; or the
+            weights to start from have learned from images that are to validate.
         StorageError: the disk is full, or ``out`` can't be written.
         ModelError: the loss became NaN, or ``start_from`` does not fit.
     """
