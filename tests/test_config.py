@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from landmarklabel.cli_options import change
 from landmarklabel.engine.config import InputConfig, available_experiments, load_experiment
 from landmarklabel.errors import ConfigError
 from landmarklabel.networks import UNetConfig
@@ -87,6 +88,14 @@ def test_a_wrong_experiment_is_refused(tmp_path: Path, text: str, sentence: str)
 def test_a_wrong_change_is_answered_with_what_is_known(changes: dict, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         load_experiment("farnet_light", changes)
+
+
+@pytest.mark.parametrize(
+    "value", ["2024-13-45", "0x_", "!!int x", "!!bool x", "!!timestamp x", "[", pytest.param("[" * 3000, id="too deep")]
+)
+def test_a_change_that_is_no_yaml_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match="^--set seed=.*: the value is not a number, a word or a list as YAML has"):
+        change(f"seed={value}")
 
 
 def test_a_change_to_another_network() -> None:

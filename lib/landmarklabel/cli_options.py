@@ -9,6 +9,7 @@ import typer
 import yaml
 
 from .errors import ConfigError, listed
+from .yamlfile import parse_yaml
 
 if TYPE_CHECKING:
     from .io.dataset import LandmarkDataset
@@ -36,8 +37,8 @@ def change(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise ConfigError(f"--set {text}: expected KEY=VALUE, such as epochs=5 or optimizer.learning_rate=0.001")
     try:
-        return key, yaml.safe_load(value)
-    except yaml.YAMLError:
+        return key, parse_yaml(value)
+    except (yaml.YAMLError, RecursionError):
         raise ConfigError(f"--set {text}: the value is not a number, a word or a list as YAML has them") from None
 
 

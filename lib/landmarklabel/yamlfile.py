@@ -17,11 +17,21 @@ Location = tuple[int | str, ...]
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, where YAML itself silently takes the last."""
+    """A safe loader that refuses a key given twice, where YAML itself silently takes the last.
+
+    What looks like a date or a number and is none (``2024-13-45``, ``0x_``) is YAML that is wrong, as any other.
+    """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError):  # PyYAML takes them for right
+            problem = f"{str(node.value)[:80]!r} is no {str(node.tag).rpartition(':')[2]}; as text it needs quotes"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: dict[str, int] = {}
-        for key, _ in node.value:
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():  # else refused below
             if not isinstance(key, yaml.ScalarNode):
                 raise yaml.MarkedYAMLError(problem="a key that is not one word", problem_mark=key.start_mark)
             if key.value in seen:
@@ -32,6 +42,16 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+def parse_yaml(text: str) -> Any:
+    """The content of YAML text.
+
+    Raises:
+        yaml.YAMLError: it is not YAML.
+        RecursionError: it is nested too deep.
+    """
+    return yaml.load(text, Loader=_StrictLoader)
+
+
 def read_yaml(path: Path, error: type[LandmarkLabelError]) -> Any:
     """The content of a YAML file.
 
@@ -39,7 +59,7 @@ def read_yaml(path: Path, error: type[LandmarkLabelError]) -> Any:
         error: the file can't be read, or is not YAML.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+        return parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise error(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as problem:
@@ -140,7 +160,7 @@ def _lines(path: Path) -> dict[Location, int]:
     def visit(node: yaml.Node | None, location: Location) -> None:
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
-                place: Location = (*location, key.value)
+                place: Location = (*location, str(key.value))  # a key of !!pairs may be anything
                 found[place] = key.start_mark.line + 1
                 visit(value, place)
         elif isinstance(node, yaml.SequenceNode):
