@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from landmarklabel.errors import LabelError
 from landmarklabel.landmarks import LandmarkSet, Status
 from landmarklabel.markups import (
+    is_plain_prediction,
     markups_to_dict,
     parse_markups,
     parse_named_points,
@@ -293,3 +294,40 @@ def test_named_points_of_a_file(tmp_path: Path) -> None:
     assert np.allclose(list(found.values()), [(5.0, 10 / 3), (0.0, 0.0)])
     with pytest.raises(LabelError, match="b.mrk.json: can't be read"):
         read_named_points(tmp_path / "b.mrk.json", GEOMETRY)
+
+
+def prediction(triangle: Protocol, path: Path, second: Status = Status.PREDICTED, confidence: float = 0.7) -> Path:
+    """A model's answer as it is written; or with another state of the second landmark."""
+    points = np.array([[1, 50.3], [70, 50], [40, 10]])
+    points[1, :] *= 1 if second.placed else np.nan
+    states = (Status.PREDICTED, second, Status.PREDICTED)
+    write_markups(LandmarkSet(triangle, points, states, np.array([0.1, confidence, 1])), GEOMETRY, path)
+    return path
+
+
+@pytest.mark.parametrize("given", [(), (Status.PREDICTED, 0.0), (Status.MISSING, 0.0)])
+def test_a_models_answer_is_known_as_nobodys_work(triangle: Protocol, tmp_path: Path, given: tuple) -> None:
+    """Also one in which it has found nothing of a landmark."""
+    assert is_plain_prediction(prediction(triangle, tmp_path / "x.mrk.json", *given))
+
+
+@pytest.mark.parametrize("confidence", [0.7, np.nan])
+@pytest.mark.parametrize("status", [Status.CORRECTED, Status.CONFIRMED, Status.MISSING, Status.UNDEFINED])
+def test_one_point_that_a_person_has_settled_makes_it_somebodys(
+    triangle: Protocol, tmp_path: Path, status: Status, confidence: float
+) -> None:
+    assert not is_plain_prediction(prediction(triangle, tmp_path / "x.mrk.json", status, confidence))
+
+
+def test_what_slicer_has_saved_is_somebodys_whatever_it_calls_its_points(triangle: Protocol, tmp_path: Path) -> None:
+    """A point that is dragged there without the module keeps its description."""
+    path = prediction(triangle, tmp_path / "x.mrk.json")
+    path.write_text(json.dumps(json.loads(path.read_bytes()), indent=4))
+    assert not is_plain_prediction(path)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[]", b'{"markups": []}', b"[" * 100_000])
+def test_a_file_that_can_not_be_read_may_be_somebodys(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "x.mrk.json").write_bytes(data)
+    assert not is_plain_prediction(tmp_path / "x.mrk.json")
+    assert not is_plain_prediction(tmp_path)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
+import torch
 from PIL import Image
 
 import tiny
@@ -15,9 +17,10 @@ from landmarklabel.derived import MapPlace
 from landmarklabel.engine.trainer import train
 from landmarklabel.io import read_radiograph
 from landmarklabel.io.cases import read_structures
-from landmarklabel.landmarks import LandmarkSet
-from landmarklabel.markups import read_named_points, write_markups
-from landmarklabel.networks import DenseSeg
+from landmarklabel.landmarks import LandmarkSet, Status
+from landmarklabel.markups import read_markups, read_named_points, write_markups
+from landmarklabel.modelfile import save_model
+from landmarklabel.networks import DenseSeg, build_network
 from landmarklabel.predictor import Predictor
 from landmarklabel.protocol import Protocol
 from landmarklabel.radiograph import Geometry
@@ -121,6 +124,102 @@ def test_a_protocol_without_structures(tmp_path: Path, images: Path, fails: Call
     assert files(out) == []
 
 
+def correct(path: Path, protocol: Protocol) -> bytes:
+    """As the module for Slicer leaves a label of which one landmark was placed by hand; its content."""
+    placed = LandmarkSet.from_points(protocol, tiny.triangle_image(0)[1]).with_point("top", (30.0, 12.0))
+    write_markups(placed, GEOMETRY, path)
+    return path.read_bytes()
+
+
+def test_what_somebody_has_worked_on_is_left_as_it_is(
+    plain_model: Path, images: Path, tmp_path: Path, triangle: Protocol, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Predicted once, one corrected and one damaged meanwhile, predicted again by another model."""
+    out = tmp_path / "out"
+    command = ("predict", plain_model, images, "--overlay", "--out", out)
+    succeeds(*command)
+    first = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert "passed by" not in capsys.readouterr().err
+    corrected = correct(out / "a.mrk.json", triangle)
+    (out / "b.mrk.json").write_bytes(b"{")
+    (out / "b.overlay.png").unlink()
+    other = tiny.untrained_model(tmp_path / "other.safetensors", triangle, tiny.config(), seed=1)
+    succeeds("predict", other, *command[2:])
+    assert ((out / "a.mrk.json").read_bytes(), (out / "b.mrk.json").read_bytes()) == (corrected, b"{")
+    assert not (out / "b.overlay.png").exists()
+    assert (out / "c.mrk.json").read_bytes() != first["c.mrk.json"]
+    told = capsys.readouterr()
+    assert told.err.splitlines() == [
+        "2 images were passed by: somebody seems to have worked on a.mrk.json, b.mrk.json "
+        "(--overwrite replaces what is there)"
+    ]
+    assert told.out.splitlines() == [str(out / "c.mrk.json")]
+    succeeds(*command, "--overwrite")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == first
+
+
+def test_a_landmark_that_a_model_does_not_know_is_nobodys_work(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Uv-maps of labels that never had it find none; their files are written anew as any other."""
+    names = ["left", "right", "top", "never"]
+    landmarks = [{"label": name, "name": name} for name in names]
+    structures = [{"name": "outline", "landmarks": names}]
+    four = Protocol.model_validate({"name": "four", "title": "4", "landmarks": landmarks, "structures": structures})
+    labels = np.full((5, 4, 2), np.nan)
+    labels[:, :3] = [tiny.triangle_image(seed)[1] for seed in range(5)]
+    network = build_network(tiny.denseseg_config().network, four)
+    assert isinstance(network, DenseSeg)
+    network.learn_template(torch.from_numpy(labels))
+    save_model(tmp_path / "m.safetensors", network, tiny.denseseg_config(), four, {}, {})
+    command = ("predict", tmp_path / "m.safetensors", images / "a.png", "--out", tmp_path / "out")
+    succeeds(*command)
+    file = tmp_path / "out" / "a.mrk.json"
+    assert read_markups(file, four, GEOMETRY).status[3] is Status.MISSING
+    before = file.stat().st_mtime_ns
+    succeeds(*command)
+    assert file.stat().st_mtime_ns > before
+    assert "passed by" not in capsys.readouterr().err
+
+
+def test_no_time_goes_into_an_image_that_is_passed_by(
+    plain_model: Path, images: Path, triangle: Protocol, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not even read: this one could not be."""
+    (images / "a.png").write_bytes(b"no image")
+    correct(images / "a.mrk.json", triangle)
+    succeeds("predict", plain_model, images, "--out", images)
+    assert (images / "b.mrk.json").exists()
+    assert "error" not in capsys.readouterr().err
+
+
+def test_structures_that_somebody_has_painted_are_left_as_they_are(
+    dense_model: Path, plain_model: Path, images: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    succeeds("predict", dense_model, images / "a.png", "--out", out)
+    landmarks = (out / "a.mrk.json").read_bytes()
+    sitk.WriteImage(sitk.ReadImage(str(out / "a.seg.nrrd")) * 0, str(out / "a.seg.nrrd"))
+    painted = (out / "a.seg.nrrd").read_bytes()
+    succeeds("predict", dense_model, images / "a.png", "--out", out)
+    assert (out / "a.seg.nrrd").read_bytes() == painted
+    succeeds("predict", plain_model, images / "a.png", "--out", out)  # writes no structures
+    assert (out / "a.mrk.json").read_bytes() != landmarks
+    assert (out / "a.seg.nrrd").read_bytes() == painted
+    succeeds("predict", dense_model, images / "a.png", "--out", out, "--overwrite")
+    assert (out / "a.seg.nrrd").read_bytes() != painted
+    assert (out / "a.mrk.json").read_bytes() == landmarks
+
+
+def test_final_labels_are_not_replaced_by_predictions(plain_model: Path, tmp_path: Path, triangle: Protocol) -> None:
+    studies = tiny.write_studies(tmp_path / "studies", triangle, 3, 2)
+    final = studies / "labels" / "final"
+    before = {path: path.read_bytes() for path in final.iterdir()}
+    succeeds("predict", plain_model, studies, "--out", final)
+    assert files(final) == ["image_000.mrk.json", "image_001.mrk.json", "image_002.mrk.json"]
+    assert {path: path.read_bytes() for path in before} == before
+
+
 # carry -------------------------------------------------------------------------------------------------------
 
 
@@ -160,6 +259,24 @@ def test_what_is_carried_is_a_prediction_with_a_confidence(dense_model: Path, im
     assert [(point["label"], point["description"]) for point in markup["controlPoints"]] == [("new", "predicted")]
     (confidence,) = markup["measurements"][0]["controlPointValues"]
     assert 0 <= confidence <= 1
+
+
+def test_carried_landmarks_that_were_corrected_are_left_as_they_are(
+    dense_model: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = ("carry", dense_model, images, "--place", "new=outline:0,0", "--out", out)
+    succeeds(*command)
+    first = (out / "b.mrk.json").read_bytes()
+    corrected = first.replace(b'"predicted"', b'"corrected"')
+    (out / "b.mrk.json").write_bytes(corrected)
+    (out / "a.mrk.json").unlink()
+    succeeds(*command)
+    assert files(out) == ["a.mrk.json", "b.mrk.json", "c.mrk.json"]
+    assert (out / "b.mrk.json").read_bytes() == corrected != first
+    assert "1 images were passed by: somebody seems to have worked on b.mrk.json" in capsys.readouterr().err
+    succeeds(*command, "--overwrite")
+    assert (out / "b.mrk.json").read_bytes() == first
 
 
 def test_mistakes_of_placing(

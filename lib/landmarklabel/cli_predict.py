@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .cli_options import Device, PrecisionOption
-from .errors import ConfigError
+from .errors import ConfigError, listed
 from .files import storage_errors
+
+if TYPE_CHECKING:
+    from .engine.prediction import Answer
 
 # PyTorch and MONAI take seconds to import: each command imports what it needs when it runs.
 
 Model = Annotated[Path, typer.Argument(help="Model file.")]
 Images = Annotated[list[Path], typer.Argument(help="Images, or folders of images.")]
 Out = Annotated[Path, typer.Option(help="Folder for the .mrk.json files.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Also replace files there that somebody has worked on.")]
 
 
 def predict(
@@ -27,6 +31,7 @@ def predict(
     structures: Annotated[
         bool, typer.Option("--structures", help="Write .seg.nrrd of any model, as its landmarks outline structures.")
     ] = False,
+    overwrite: Overwrite = False,
     device: Device = "auto",
     precision: PrecisionOption = "exported",
 ) -> None:
@@ -40,7 +45,7 @@ def predict(
 
     _make(out)
     predictor = Predictor.load(model, device, precision=as_precision(precision))
-    _report(predict_files(predictor, images, out, overlay, structures))
+    _report(predict_files(predictor, images, out, overlay, structures, overwrite))
 
 
 def carry(
@@ -53,6 +58,7 @@ def carry(
     place: Annotated[
         list[str] | None, typer.Option(help="LABEL=STRUCTURE:U,V, a point of the mean shape, in place of --points.")
     ] = None,
+    overwrite: Overwrite = False,
     device: Device = "auto",
     precision: PrecisionOption = "exported",
 ) -> None:
@@ -69,7 +75,7 @@ def carry(
     _make(out)
     predictor = Predictor.load(model, device, precision=as_precision(precision))
     places = places_on(predictor, points, on, label) if points and on else read_places(place or (), predictor)
-    _report(carry_files(predictor, places, images, out, skip=on))
+    _report(carry_files(predictor, places, images, out, skip=on, overwrite=overwrite))
 
 
 def _require_one_way(points: Path | None, on: Path | None, label: Path | None, place: list[str] | None) -> None:
@@ -86,14 +92,22 @@ def _make(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
 
 
-def _report(answers: Iterable[tuple[Path, str | None]]) -> None:
-    """Say what was written; status 2 in the end if an image could not be read."""
-    failed = 0
-    for path, problem in answers:
-        if problem is None:
-            typer.echo(path)
-        else:
+def _report(answers: Iterable[Answer]) -> None:
+    """Say what was written, and what was not; status 2 in the end if an image could not be read."""
+    failed, kept = 0, []
+    for answer in answers:
+        if answer.kept:
+            kept.append(answer.path.name)
+        elif answer.problem:
             failed += 1
-            typer.echo(f"error: {problem}", err=True)
+            typer.echo(f"error: {answer.problem}", err=True)
+        else:
+            typer.echo(answer.path)
+    if kept:
+        typer.echo(
+            f"{len(kept)} images were passed by: somebody seems to have worked on {listed(kept, 5)} "
+            "(--overwrite replaces what is there)",
+            err=True,
+        )
     if failed:
         raise typer.Exit(2)

@@ -107,7 +107,33 @@ def _confidence_measurement(landmarks: LandmarkSet) -> list[dict[str, Any]]:
 
 def write_markups(landmarks: LandmarkSet, geometry: Geometry, path: Path, name: str = "") -> None:
     """Write a ``.mrk.json`` file, so that ``path`` never holds half of one."""
-    atomic_write(path, json.dumps(markups_to_dict(landmarks, geometry, name), indent=1).encode())
+    atomic_write(path, _file_content(markups_to_dict(landmarks, geometry, name)))
+
+
+def _file_content(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, indent=1).encode()
+
+
+def is_plain_prediction(path: Path) -> bool:
+    """Whether a file is just as :func:`write_markups` wrote a model's answer, so that nobody's work is in it.
+
+    A point that is dragged in 3D Slicer may go on being called predicted, but what Slicer saves is laid out otherwise.
+    A file that can't be read may be anybody's.
+    """
+    try:
+        data = _bytes(path)
+        markup = _single_markup(data, path.name)
+        points = _points(markup, path.name)
+    except LabelError:
+        return False
+    values = _confidence_values(markup, len(points))
+    return all(map(_is_models, points, values)) and data == _file_content(json.loads(data))
+
+
+def _is_models(point: dict[str, Any], confidence: Any) -> bool:
+    """Whether no person has settled a point: a network places it, or finds nothing, of which it is sure with 0."""
+    state = (point.get("description"), point.get("positionStatus"))
+    return state == ("predicted", "defined") or (state == ("missing", "missing") and confidence == 0)
 
 
 def read_markups(path: Path, protocol: Protocol, geometry: Geometry) -> LandmarkSet:
@@ -344,13 +370,19 @@ def _pixel(world: np.ndarray, geometry: Geometry, label: str, where: str) -> np.
 
 def _confidences(markup: dict[str, Any], control_points: list[dict[str, Any]], protocol: Protocol) -> np.ndarray:
     confidence = np.full(len(protocol), np.nan)
+    for point, value in zip(control_points, _confidence_values(markup, len(control_points)), strict=True):
+        if isinstance(value, (int, float)) and 0 <= value <= 1:
+            confidence[protocol.index(point["label"])] = float(value)
+    return confidence
+
+
+def _confidence_values(markup: dict[str, Any], number: int) -> list[Any]:
+    """What is given as the confidence of each of so many points; None where nothing is."""
+    found: list[Any] = [None] * number
     measurements = markup.get("measurements")
     for measurement in measurements if isinstance(measurements, list) else ():
         values = measurement.get("controlPointValues") if isinstance(measurement, dict) else None
         named = isinstance(measurement, dict) and measurement.get("name") == "confidence"
-        if not named or not isinstance(values, list) or len(values) != len(control_points):
-            continue
-        for point, value in zip(control_points, values, strict=True):
-            if isinstance(value, (int, float)) and 0 <= value <= 1:
-                confidence[protocol.index(point["label"])] = float(value)
-    return confidence
+        if named and isinstance(values, list) and len(values) == number:
+            found = values
+    return found

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from landmarklabel.errors import ImageError, LabelError, StorageError
-from landmarklabel.io.segmentations import read_segmentation, write_segmentation
+from landmarklabel.io.segmentations import read_segmentation, saved_elsewhere, write_segmentation
 from landmarklabel.radiograph import Geometry
 from landmarklabel.segmentation import Segmentation
 from strategies import geometries
@@ -69,6 +69,16 @@ def test_without_overlaps_the_file_is_a_plain_label_image_too(tmp_path: Path) ->
     expected = (some_masks(overlap=False) * np.array([1, 2, 3, 4])[:, None, None]).sum(axis=0)
     assert np.array_equal(sitk.GetArrayFromImage(image)[0], expected)
     assert image.TransformIndexToPhysicalPoint((6, 8, 0)) == pytest.approx(GEOMETRY.pixel_to_world((6, 8)).tolist())
+
+
+def test_what_another_program_has_saved_since_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.seg.nrrd"
+    for overlap in (False, True):
+        write_segmentation(Segmentation(NAMES, TITLES, some_masks(overlap=overlap), GEOMETRY), path)
+        assert not saved_elsewhere(path)
+    sitk.WriteImage(sitk.ReadImage(str(path)), str(path))
+    assert saved_elsewhere(path)
+    assert saved_elsewhere(tmp_path)  # what can't be read is not ours to replace
 
 
 def test_overlaps_take_as_few_layers_as_there_are_structures_above_each_other(tmp_path: Path) -> None:

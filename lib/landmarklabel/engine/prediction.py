@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -13,9 +14,9 @@ from ..errors import ImageError, LandmarkLabelError
 from ..files import atomic_path
 from ..io import IMAGE_SUFFIXES, read_radiograph
 from ..io.layouts.common import by_id, image_id, is_image
-from ..io.segmentations import write_segmentation
+from ..io.segmentations import saved_elsewhere, write_segmentation
 from ..landmarks import LandmarkSet, Status
-from ..markups import write_markups
+from ..markups import is_plain_prediction, write_markups
 from ..pictures import overlay
 from ..predictor import Predictor
 from ..protocol import Protocol
@@ -27,20 +28,42 @@ from ..segmenting import dense_readout, segment
 
 _MARKUPS, _SEGMENTATION, _PICTURE = ".mrk.json", ".seg.nrrd", ".overlay.png"
 
-Answers = Iterator[tuple[Path, str | None]]
+
+class Answer(NamedTuple):
+    """What became of an image.
+
+    Attributes:
+        path: the file written, or left as it was; of an image that could not be predicted, the image.
+        problem: why it could not be; "" where it could.
+        kept: somebody has worked on the file, and nothing was written.
+    """
+
+    path: Path
+    problem: str = ""
+    kept: bool = False
+
+
+Answers = Iterator[Answer]
 
 
 def predict_files(
-    predictor: Predictor, inputs: Sequence[Path], out: Path, pictures: bool = False, structures: bool = False
+    predictor: Predictor,
+    inputs: Sequence[Path],
+    out: Path,
+    pictures: bool = False,
+    structures: bool = False,
+    overwrite: bool = False,
 ) -> Answers:
     """Predict images and write ``ID.mrk.json`` into ``out``.
 
-    A model with uv-maps writes the structures that it segments as ``ID.seg.nrrd`` beside it.
+    A model with uv-maps writes the structures that it segments as ``ID.seg.nrrd`` beside it. Of an image of which a
+    file is there that somebody has worked on, nothing is written.
 
     Args:
         inputs: image files, and folders, of which every image at the top is taken.
         pictures: write ``ID.overlay.png``, too, with the landmarks and what was segmented.
         structures: write ``ID.seg.nrrd`` of any model: the outlines of its landmarks, where it segments nothing.
+        overwrite: replace what somebody has worked on, too.
 
     Raises:
         DataError: two images have the same id, so that one answer would replace the other.
@@ -48,7 +71,7 @@ def predict_files(
         LandmarkLabelError: a folder holds no images.
 
     Yields:
-        the file written and None; or the image and why it could not be predicted.
+        an answer for each image, in the order of their ids.
     """
     segmenting = structures or isinstance(predictor.readout, DenseReadout)
 
@@ -62,7 +85,8 @@ def predict_files(
         write_markups(landmarks, radiograph.geometry, _named(start, _MARKUPS))
         return _named(start, _MARKUPS)
 
-    return _each(predictor, _images(inputs), out, answer)
+    suffixes = () if overwrite else (_MARKUPS, _SEGMENTATION) if segmenting else (_MARKUPS,)
+    return _each(predictor, _images(inputs), out, suffixes, answer)
 
 
 def carry_files(
@@ -71,14 +95,18 @@ def carry_files(
     inputs: Sequence[Path],
     out: Path,
     skip: Path | None = None,
+    overwrite: bool = False,
 ) -> Answers:
     """Carry landmarks nobody trained to images, and write ``ID.mrk.json`` with these landmarks alone into ``out``.
+
+    One that is there and that somebody has worked on is left as it is.
 
     Args:
         predictor: of a model with uv-maps.
         places: by label, where each landmark lies on the mean shapes.
         inputs: image files, and folders, of which every image at the top is taken.
         skip: an image that they were carried from, and that needs no answer.
+        overwrite: replace what somebody has worked on, too.
 
     Raises:
         ModelError: the model has no uv-maps.
@@ -101,7 +129,7 @@ def carry_files(
         write_markups(landmarks, radiograph.geometry, _named(start, _MARKUPS))
         return _named(start, _MARKUPS)
 
-    return _each(predictor, images, out, answer)
+    return _each(predictor, images, out, () if overwrite else (_MARKUPS,), answer)
 
 
 def _protocol_of(labels: Sequence[str], base: Protocol) -> Protocol:
@@ -112,18 +140,37 @@ def _protocol_of(labels: Sequence[str], base: Protocol) -> Protocol:
 
 
 def _each(
-    predictor: Predictor, images: Sequence[Path], out: Path, answer: Callable[[Radiograph, Path], Path]
+    predictor: Predictor,
+    images: Sequence[Path],
+    out: Path,
+    kept: Sequence[str],
+    answer: Callable[[Radiograph, Path], Path],
 ) -> Answers:
-    """Show a predictor image after image; ``answer`` writes files that begin with the path it is given."""
+    """Show a predictor image after image; ``answer`` writes files that begin with the path it is given.
+
+    An image is passed by where somebody has worked on one of these files with an ending of ``kept``.
+    """
     for path in by_id(images).values():
+        start = out / image_id(path.name)
+        worked_on = next((file for file in (_named(start, suffix) for suffix in kept) if _is_work(file)), None)
+        if worked_on is not None:
+            yield Answer(worked_on, kept=True)
+            continue
         try:
             radiograph = read_radiograph(path)
             predictor.set_image(radiograph)
-            target = answer(radiograph, out / image_id(path.name))
+            target = answer(radiograph, start)
         except ImageError as problem:
-            yield path, str(problem)
+            yield Answer(path, str(problem))
         else:
-            yield target, None
+            yield Answer(target)
+
+
+def _is_work(path: Path) -> bool:
+    """Whether a file is there that holds more than what a prediction has written."""
+    if not path.exists():
+        return False
+    return saved_elsewhere(path) if path.name.endswith(_SEGMENTATION) else not is_plain_prediction(path)
 
 
 def image_files(inputs: Sequence[Path]) -> dict[str, Path]:

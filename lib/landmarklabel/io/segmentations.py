@@ -34,6 +34,9 @@ _CONFIDENCE = "LandmarkLabel.Confidence"
 _ITK_READERS = {"NRRD": "NrrdImageIO", "NIfTI": "NiftiImageIO", "MHA": "MetaImageIO"}
 _EXPECTED = "expected a .seg.nrrd, or a label image as NRRD, NIfTI, MHA or PNG"
 
+# How a file begins that is written here; others, 3D Slicer's among them, put a comment before the first field.
+_BEGINNING = b"NRRD0004\ntype: "
+
 Values = NDArray[np.generic]
 
 
@@ -57,6 +60,18 @@ def write_segmentation(segmentation: Segmentation, path: Path) -> None:
     ]
     pixels = gzip.compress(volume.astype(volume.dtype.newbyteorder("<")).tobytes(), 6, mtime=0)
     atomic_write(path, "\n".join([*header, "", ""]).encode() + pixels, f"the segmentation {path.name}")
+
+
+def saved_elsewhere(path: Path) -> bool:
+    """Whether another program, as 3D Slicer, has saved a ``.seg.nrrd`` since :func:`write_segmentation` wrote it.
+
+    So it is, too, of a file that can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_BEGINNING)) != _BEGINNING
+    except OSError:
+        return True
 
 
 def _layers(masks: NDArray[np.bool_]) -> tuple[list[int], Values]:
