@@ -70,7 +70,7 @@ def protocols(
 @app.command()
 def phantom(
     protocol: Annotated[str, typer.Argument(help="cephalometric_19, chest_166 or spine_68.")],
-    out: Annotated[Path, typer.Option(help="Studies folder to write to.")],
+    out: Annotated[Path, typer.Option(help="Studies folder to write to; what is there stays.")],
     number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many images.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Of the first image; each further one counts up.")] = 0,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels.")] = None,

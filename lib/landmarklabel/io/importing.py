@@ -16,7 +16,7 @@ from ..files import atomic_path, atomic_write, storage_errors, to_json
 from ..landmarks import LandmarkSet, Points, Status
 from ..markups import read_markups, write_markups
 from ..protocol import Protocol
-from ..radiograph import Radiograph
+from ..radiograph import Geometry, Radiograph
 from .cases import Case, LandmarkDataset
 from .headers import read_geometry
 from .images import read_radiograph
@@ -26,6 +26,9 @@ from .writing import write_nrrd
 
 #: Two labels whose points differ by less than this, in pixels, are the same.
 SAME_POINT = 1e-3
+
+#: Two spacings that differ by less than this part of them are the same; what DICOM is written here has six digits.
+SAME_SPACING = 1e-5
 
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 _LONGEST_ID = 200
@@ -146,11 +149,10 @@ def _put_image(case: Case, studies: Path, existing: Path | None) -> tuple[Path, 
     suffix = ".nrrd" if radiograph else case.image.name[len(image_id(case.image.name)) :].lower()
     target = studies / f"{case.id}{suffix}"
     if existing is not None:
-        same = _same_image(radiograph, existing) if radiograph else filecmp.cmp(case.image, existing, shallow=False)
-        if not same:
-            raise DataError(
-                f"{existing}: another image with the id '{case.id}' is there already; it is not overwritten"
-            )
+        if radiograph:
+            require_same_image(radiograph, existing)
+        elif not filecmp.cmp(case.image, existing, shallow=False):
+            raise _another_image(existing)
         return existing, False
     if radiograph:
         write_nrrd(radiograph, target)
@@ -169,13 +171,25 @@ def _with_missing_spacing(case: Case) -> Radiograph | None:
     return None if carried else case.radiograph()
 
 
-def _same_image(radiograph: Radiograph, path: Path) -> bool:
+def require_same_image(radiograph: Radiograph, path: Path) -> None:
+    """Check that an image that is there shows the same in the same place.
+
+    Raises:
+        DataError: it is another one, or none; it is not to be overwritten.
+    """
     try:
         stored = read_radiograph(path)
     except ImageError:
-        return False
-    same_place = np.allclose(stored.geometry.spacing, radiograph.geometry.spacing, rtol=1e-6)
-    return bool(same_place and np.array_equal(stored.pixels, radiograph.pixels))
+        raise _another_image(path) from None
+    same_place = np.allclose(stored.geometry.spacing, radiograph.geometry.spacing, rtol=SAME_SPACING)
+    if not (same_place and np.array_equal(stored.pixels, radiograph.pixels)):
+        raise _another_image(path)
+
+
+def _another_image(path: Path) -> DataError:
+    return DataError(
+        f"{path}: another image with the id '{image_id(path.name)}' is there already; it is not overwritten"
+    )
 
 
 def _put_label(case_id: str, points: Points, protocol: Protocol, image: Path, studies: Path) -> bool:
@@ -190,13 +204,25 @@ def _put_label(case_id: str, points: Points, protocol: Protocol, image: Path, st
     if not path.exists():
         write_markups(landmarks, geometry, path)
         return True
+    require_same_label(landmarks, geometry, path)
+    return False
+
+
+def require_same_label(landmarks: LandmarkSet, geometry: Geometry, path: Path) -> None:
+    """Check that a final label that is there has the same points.
+
+    Args:
+        geometry: of the image.
+
+    Raises:
+        DataError: it has others, or can't be read; it is not to be overwritten.
+    """
     try:
-        existing = read_markups(path, protocol, geometry).points
+        existing = read_markups(path, landmarks.protocol, geometry).points
     except LabelError as problem:
         raise DataError(f"{path}: a final label is there already; it is not overwritten ({problem})") from None
     if not np.allclose(existing, landmarks.points, rtol=0, atol=SAME_POINT, equal_nan=True):
         raise DataError(
-            f"{path}: a different final label is there already; it is not overwritten (remove it, or import into "
-            "another folder)"
+            f"{path}: a different final label is there already; it is not overwritten (remove it, or name another "
+            "folder)"
         )
-    return False
