@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .errors import ConfigError, LabelError
+from .files import require_place
 
 # pydicom and highdicom take a second to import: each command imports what it needs when it runs.
 
@@ -15,6 +17,7 @@ Protocol = Annotated[str, typer.Option(help="Name of a protocol, or a YAML file.
 
 Image = Annotated[Path, typer.Argument(help="The DICOM image that it belongs to.")]
 Out = Annotated[Path, typer.Option(help="File to write.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace that file if it is there already.")]
 
 
 def to_dicom(
@@ -25,12 +28,14 @@ def to_dicom(
     patient_module: Annotated[
         bool, typer.Option("--patient-module", help="Name the patient and the study, as the image does.")
     ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """A label as a DICOM file: landmarks as structured report (TID 1500), structures as segmentation.
 
     Example: landmarklabel to-dicom x.mrk.json x.dcm --protocol cephalometric_19 --out x.sr.dcm
     """
     _require_highdicom()
+    _require_free(out, (label, image, Path(protocol)), overwrite)
     from .io import dicom_seg, dicom_sr
     from .io.cases import read_structures
     from .io.dicom import read_header
@@ -54,12 +59,14 @@ def from_dicom(
     image: Image,
     protocol: Protocol,
     out: Out,
+    overwrite: Overwrite = False,
 ) -> None:
     """The label of a DICOM file: landmarks as .mrk.json, structures as .seg.nrrd.
 
     Example: landmarklabel from-dicom x.sr.dcm x.dcm --protocol cephalometric_19 --out x.mrk.json
     """
     _require_highdicom()
+    _require_free(out, (document, image, Path(protocol)), overwrite)
     from .io import dicom_seg, dicom_sr
     from .io.cases import closed_structures
     from .io.dicom import read_header
@@ -79,6 +86,18 @@ def from_dicom(
         _require_same_image(uid, read_header(image).SOPInstanceUID, document)
         write_markups(landmarks, geometry, out)
     typer.echo(out)
+
+
+def _require_free(out: Path, inputs: Sequence[Path], overwrite: bool) -> None:
+    """Check that nothing is lost by writing ``out``: none of the inputs, whatever its path here, and no other file."""
+    require_place(out)
+    if not out.exists():
+        return
+    same = next((path for path in inputs if path.exists() and out.samefile(path)), None)
+    if same is not None:
+        raise ConfigError(f"--out {out} is {same.name} itself, which is only read; name another file")
+    if not overwrite:
+        raise ConfigError(f"--out {out} is there already; name another file, or replace it with --overwrite")
 
 
 def _require_same_image(uid: str, given: str, document: Path) -> None:

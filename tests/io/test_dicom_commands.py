@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +64,46 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path, fails: Callabl
     picture = STUDIES / "cephalometric_0003.nrrd"
     assert "expected a DICOM file" in fails("to-dicom", label, picture, *options, tmp_path / "y")
     assert "no structured report" in fails("from-dicom", IMAGE, IMAGE, *options, tmp_path / "y")
+
+
+@pytest.mark.parametrize("command", ["to-dicom", "from-dicom"])
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_input_is_never_replaced(tmp_path: Path, fails: Callable[..., str], command: str, number: int) -> None:
+    """Nor with --overwrite, whatever it is called: by its path, another one to it, a link of either kind."""
+    (tmp_path / "below").mkdir()
+    inputs = (_label_in(tmp_path, command), Path(shutil.copy(IMAGE, tmp_path / "image.dcm")))
+    given, before = inputs[number], inputs[number].read_bytes()
+    (tmp_path / "soft").symlink_to(given)
+    (tmp_path / "hard").hardlink_to(given)
+    other = tmp_path / "below" / ".." / given.name
+    for out in (given, other, tmp_path / "soft", tmp_path / "hard"):
+        sentence = fails(command, *inputs, "--protocol", "cephalometric_19", "--overwrite", "--out", out)
+        assert f"--out {out} is {given.name} itself, which is only read" in sentence
+    assert given.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["to-dicom", "from-dicom"])
+def test_a_file_that_is_there_is_replaced_on_request_only(
+    tmp_path: Path, fails: Callable[..., str], command: str
+) -> None:
+    out = tmp_path / "out"
+    out.write_text("mine")
+    arguments = (command, _label_in(tmp_path, command), IMAGE, "--protocol", "cephalometric_19", "--out", out)
+    assert f"--out {out} is there already; name another file" in fails(*arguments)
+    assert out.read_text() == "mine"
+    run(*arguments, "--overwrite")
+    assert out.read_bytes() != b"mine"
+    assert "is a folder" in fails(*arguments[:-1], tmp_path)
+    assert "there is no folder" in fails(*arguments[:-1], tmp_path / "none" / "x")
+
+
+def _label_in(folder: Path, command: str) -> Path:
+    """What a command reads, in a folder of its own."""
+    label = Path(shutil.copy(STUDIES / "labels" / "final" / "cephalometric_0000.mrk.json", folder / "label.mrk.json"))
+    if command == "to-dicom":
+        return label
+    run("to-dicom", label, IMAGE, "--protocol", "cephalometric_19", "--out", folder / "label.dcm")
+    return folder / "label.dcm"
 
 
 @pytest.mark.parametrize(
