@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import SimpleITK as sitk
 import yaml
 
 import tiny
@@ -26,7 +28,7 @@ from landmarklabel.protocol import Protocol
 from landmarklabel.simulation.journal import Journal, read_journal
 from landmarklabel.simulation.reader import Reader
 from landmarklabel.simulation.settings import Habits
-from landmarklabel.simulation.studies import choose_cases, readers_differ, write_unlabelled
+from landmarklabel.simulation.studies import choose_cases, readers_differ, require_one_unit, write_unlabelled
 
 IMAGES, TOLERANCE, NOISE = 8, 3.0, 0.4
 
@@ -203,6 +205,26 @@ def test_what_is_wrong_is_said_before_anything_is_made(fails: Callable[..., str]
     replay = ("--replay", str(tmp_path), "--train", "at:3")
     assert "train is off there, not at:3" in fails(*arguments(source, out, *replay))
     assert not (out / "studies").exists()
+
+
+def test_images_in_mm_and_in_pixels_are_not_mixed(
+    fails: Callable[..., str], source: Path, tmp_path: Path, triangle: Protocol
+) -> None:
+    """Neither a tolerance nor a mean error says anything of both; it is refused before anything is made."""
+    mixed, out = tmp_path / "mixed", tmp_path / "run"
+    shutil.copytree(source / "images", mixed)
+    image = sitk.ReadImage(str(mixed / "image_003.png"))
+    image.SetSpacing((0.9, 0.9))
+    sitk.WriteImage(image, str(mixed / "image_003.nrrd"))
+    (mixed / "image_003.png").unlink()
+    said = fails("simulate", "--data", f"studies:{mixed}", *arguments(source, out)[3:])
+    assert "the pixel spacing of 7 of the 8 images is not known (image_000, image_001" in said
+    assert list(out.iterdir()) == []
+    cases = {case.id: case for case in read_dataset(f"studies:{mixed}", triangle).cases}
+    known = cases.pop("image_003")
+    require_one_unit(cases)
+    documented = {name: replace(case, spacing=(0.1, 0.1)) for name, case in cases.items()}
+    require_one_unit({**documented, "image_003": known})
 
 
 def test_a_mistyped_option_of_the_server_leaves_a_folder_that_can_be_used(

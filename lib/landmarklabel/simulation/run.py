@@ -15,7 +15,7 @@ from .replay import Replay
 from .serverprocess import policies, serving
 from .session import Session
 from .settings import Settings
-from .studies import choose_cases, readers_differ, write_unlabelled
+from .studies import choose_cases, readers_differ, require_one_unit, write_unlabelled
 
 
 def simulate(
@@ -40,7 +40,7 @@ def simulate(
 
     Raises:
         ConfigError: ``out`` holds another simulation.
-        DataError: the data set has not so many images.
+        DataError: the data set has not so many images, or the spacing of some is known and of others not.
         RemoteError: the server fails; the simulation can be continued.
     """
     out = out.resolve()
@@ -59,6 +59,7 @@ def simulate(
     journal = Journal(out / JOURNAL, about)
     if journal.of("ended"):
         return journal.events
+    require_one_unit(cases)
     options = [*_experiment(settings, out), *policies(settings), *settings.server]
     write_unlabelled(dataset, cases, studies)
     name = str(Path(protocol).resolve()) if protocol and Path(protocol).suffix else dataset.protocol.name

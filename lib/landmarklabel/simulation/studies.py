@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, listed
 from ..io.cases import Case, LandmarkDataset
 from ..io.images import read_radiograph
 from ..io.importing import import_dataset
@@ -49,6 +49,25 @@ def choose_cases(dataset: LandmarkDataset, number: int | None, seed: int) -> dic
         )
     drawn = usable if number is None else np.random.default_rng(seed).choice(np.array(usable), number, replace=False)
     return {case.id: case for case in drawn}
+
+
+def require_one_unit(cases: Mapping[str, Case]) -> None:
+    """Check that a tolerance means the same in every image: that the spacing of all is known, or of none.
+
+    Raises:
+        DataError: it is known of some.
+        ImageError: an image can't be read.
+    """
+    unknown = [name for name, case in cases.items() if not _spacing_known(case)]
+    if 0 < len(unknown) < len(cases):
+        raise DataError(
+            f"the pixel spacing of {len(unknown)} of the {len(cases)} images is not known ({listed(unknown, 5)}); one "
+            "tolerance can't be in mm for some and in pixels for others: take those out, or give their files a spacing"
+        )
+
+
+def _spacing_known(case: Case) -> bool:
+    return case.spacing is not None or read_radiograph(case.image).spacing_known
 
 
 def write_unlabelled(dataset: LandmarkDataset, cases: Mapping[str, Case], studies: Path) -> None:
