@@ -114,6 +114,51 @@ def test_a_label_put_by_hand_is_kept_before_it_is_replaced(store: LabelStore, st
     assert contents == [first, b"ours", b"theirs, longer", b"ours again"]
 
 
+@pytest.mark.parametrize("change", ["save", "undelete"])
+def test_a_label_put_by_hand_that_nobody_has_noticed_is_kept_too(store: LabelStore, studies: Path, change: str) -> None:
+    """It lies in the folder, and the index does not know it yet: it is no less a version."""
+    save(store, b"ours")
+    store.remove_label("image_001", "final")
+    (studies / "labels/final/image_001.mrk.json").write_bytes(b"theirs")
+    if change == "save":
+        assert save(store, b"ours again") == 4
+    else:
+        with pytest.raises(ConflictError, match="has a label 'final'; restore one of its versions instead"):
+            store.undelete("image_001", "final")
+        assert store.restore("image_001", "final", 1).number == 4
+    versions, current = store.history("image_001", "final")
+    assert [each.action.value for each in versions[:3]] == ["saved", "deleted", "found"]
+    assert (store.content("image_001", "final", 3)[0], current) == (b"theirs", 4)
+    store.close()
+    assert LabelStore(studies).history("image_001", "final") == (versions, 4)
+
+
+def test_label_images_put_by_hand_are_kept_whatever_they_end_with(store: LabelStore, studies: Path) -> None:
+    """Also one that does not count, as there is another; those of the image x.seg are not those of x."""
+    tag, folder = "final_segmentation", studies / "labels/final_segmentation"
+    shutil.copy(studies / "image_001.png", studies / "image_001.seg.png")
+    store.refresh()
+    folder.mkdir()
+    (folder / "image_001.seg.nrrd").write_bytes(b"of 1")
+    assert store.save("image_001.seg", tag, ".nii.gz", b"of 1.seg", {}).number == 1
+    assert store.save("image_001", tag, ".nrrd", b"ours", {}).number == 2
+    (folder / "image_001.nii.gz").write_bytes(b"beside")
+    assert store.save("image_001", tag, ".nii.gz", b"ours again", {}).number == 4
+    assert [store.content("image_001", tag, number)[0] for number in (1, 2, 3)] == [b"of 1", b"ours", b"beside"]
+    assert sorted(path.name for path in folder.iterdir()) == ["image_001.nii.gz", "image_001.seg.nii.gz"]
+    assert (folder / "image_001.seg.nii.gz").read_bytes() == b"of 1.seg"
+
+
+def test_a_draft_put_by_hand_that_nobody_has_noticed_ends_with_the_final_label(
+    store: LabelStore, studies: Path
+) -> None:
+    (studies / "labels/draft").mkdir()
+    (studies / "labels/draft/image_001.mrk.json").write_bytes(b"half")
+    save(store, b"whole")
+    assert (store.drafts(), list((studies / "labels/draft").iterdir())) == ([], [])
+    assert store.content("image_001", "draft", 1)[0] == b"half"
+
+
 def test_what_is_damaged_in_the_history_is_said(store: LabelStore, studies: Path) -> None:
     for data in (b"one", b"two", b"three"):
         save(store, data)
@@ -188,6 +233,26 @@ def test_the_same_image_again_keeps_its_labels(store: LabelStore, studies: Path)
     assert set(store.labels("image_000")) == {"final"}
     with pytest.raises(ConflictError, match="another id, or delete that one first"):
         store.add_image("image_000", ".png", studies / "image_001.png", {})
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg"])
+def test_an_image_put_by_hand_that_nobody_has_noticed_is_not_written_over(
+    store: LabelStore, studies: Path, ending: str
+) -> None:
+    """Neither by another one of its id nor by one that comes back; the same one again is welcome."""
+    pixels = (studies / "image_002.png").read_bytes()
+    store.remove_image("image_001")
+    (studies / f"image_001{ending}").write_bytes(pixels)
+    with pytest.raises(ConflictError, match="there is an image 'image_001' in these studies; delete it first"):
+        store.undelete_image("image_001")
+    (studies / f"guest{ending}").write_bytes(pixels)
+    with pytest.raises(ConflictError, match="there is another image 'guest' in these studies"):
+        store.add_image("guest", ".png", studies / "image_000.png", {})
+    (studies / f"same{ending}").write_bytes(pixels)
+    store.add_image("same", ".png", studies / "image_002.png", {})
+    names = ["guest", "image_001", "same"]
+    assert [store.image_file(name).name for name in names] == [f"{name}{ending}" for name in names]
+    assert [store.image_file(name).read_bytes() for name in names] == [pixels] * 3
 
 
 def test_a_deletion_that_was_cut_off_is_finished(store: LabelStore, studies: Path) -> None:

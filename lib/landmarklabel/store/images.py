@@ -12,12 +12,13 @@ from sqlalchemy import Connection, delete, insert, update
 
 from ..errors import NotFoundError
 from ..files import sha256, storage_errors
+from ..io.images import IMAGE_SUFFIXES
 from . import durable
 from .history import IMAGE, History
 from .index import IMAGES, LABELS
 from .layout import require_safe
 from .reading import plain
-from .scanning import SAVING
+from .scanning import SAVING, mtime_ns
 from .versions import Action, Version, now
 from .writing import ConflictError, StoreWriter
 
@@ -42,7 +43,8 @@ class ImageWriter(StoreWriter):
         part = target.with_name(f".{target.name}{SAVING}")
         require_safe(name, "image id")
         with self._locked(), storage_errors(target, f"the image {name}"):
-            if self.has_image(name) and (old := self.image_file(name)).is_file():
+            there = self.has_image(name) or self._came_by_hand(name, suffix)
+            if there and (old := self.image_file(name)).is_file():
                 if sha256(old) == sha256(source):
                     return
                 raise ConflictError(
@@ -65,6 +67,15 @@ class ImageWriter(StoreWriter):
                     part.unlink(missing_ok=True)
                     history.forget_image()
                 raise
+
+    def _came_by_hand(self, name: str, suffix: str) -> bool:
+        """Whether an image of that id was put by hand that the index does not know; now it does.
+
+        Args:
+            suffix: the ending that another one is to have.
+        """
+        files = (self.layout.image(name, each) for each in (suffix, *IMAGE_SUFFIXES))
+        return any(mtime_ns(file) is not None for file in files) and self._scanner.scan([""]) and self.has_image(name)
 
     def remove_image(self, name: str, user: str = "") -> None:
         """Delete an image and its labels; :meth:`undelete_image` brings them back.
@@ -104,14 +115,14 @@ class ImageWriter(StoreWriter):
         """
         with self._locked():
             history = self.history_of(name)
-            if self.has_image(name):
-                raise ConflictError(f"there is an image '{name}' in these studies; delete it first")
             is_name = history.folder.parent == self.layout.history and name not in (".", "..") and plain(name) == name
             aside = history.deleted_image() if is_name else None
+            suffix = "" if aside is None else aside[1].name.removeprefix(f"{IMAGE}.{aside[0]:06d}")
+            if self.has_image(name) or (aside is not None and self._came_by_hand(name, suffix)):
+                raise ConflictError(f"there is an image '{name}' in these studies; delete it first")
             if aside is None:
                 raise NotFoundError(f"no image '{name}' of these studies has been deleted")
             number, file = aside
-            suffix = file.name.removeprefix(f"{IMAGE}.{number:06d}")
             target = self.layout.image(name, suffix)
             told = _told(history, number)
             info = told.get("image") or {"ts": int(time.time()), "name": target.name}

@@ -243,16 +243,21 @@ class StoreReader:
     def _look_again(self, name: str, tag: str) -> Label | None:
         """A label as its file is now; the index is told where that is not what it says. The lock is held."""
         label = self._label(name, tag)
-        if label is None:
-            return None
-        stamp = stamp_of(self._file(label))
-        if stamp == label.stamp:
+        stamp = None if label is None else stamp_of(self._file(label))
+        if label is not None and stamp == label.stamp:
             return label
-        row = None if stamp is None else self._scanner.row(name, tag, Found(label.suffix, *stamp))
+        found = Found(label.suffix, *stamp) if label and stamp else self._unnoticed(name, tag)
+        if label is None and found is None:
+            return None
+        row = None if found is None else self._scanner.row(name, tag, found)
         with self.index.writing() as connection:
             put_row(connection, name, tag, row)
             bump(connection)
         return self._label(name, tag)
+
+    def _unnoticed(self, name: str, tag: str) -> Found | None:
+        """The file of a label that was put by hand, and that the index does not know yet."""
+        return self._scanner.find(name, tag) if self.has_image(name) else None
 
     # History ------------------------------------------------------------------------------------------------
 

@@ -162,6 +162,18 @@ class Scanner:
         _note_folder(connection, tag, noticed)
         return bool(gone or changed)
 
+    def find(self, name: str, tag: str) -> Found | None:
+        """The file that labels an image, which :meth:`scan` would find; None if there is none."""
+        if tag not in self._layout.tags():  # which may lead anywhere
+            return None
+        suffix_of = suffix_of_tag(tag)
+        for suffix in sorted(suffixes_of_tag(tag)):
+            file = self._layout.label(name, tag, suffix)
+            # The file x.seg.nrrd is of the image x, whether or not there is an image x.seg.
+            if suffix_of(file.name) == suffix and (stamp := stamp_of(file)) and file.is_file():
+                return Found(suffix, *stamp)
+        return None
+
     def row(self, name: str, tag: str, found: Found, has_history: bool = True) -> dict[str, Any]:
         """What the index is to say of a label's file."""
         version, info = self._identify(name, tag, found, has_history)

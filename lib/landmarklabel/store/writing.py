@@ -22,7 +22,7 @@ from . import durable
 from .history import digest
 from .index import FOLDERS, LABELS, bump
 from .reading import Label, StoreReader, found_by_hand, put_row
-from .scanning import NOTING, SAVING, mtime_ns
+from .scanning import NOTING, SAVING, Found, mtime_ns, stamp_of
 from .versions import Action, Version, noted, now
 
 logger = logging.getLogger(__name__)
@@ -89,6 +89,8 @@ class StoreWriter(StoreReader):
         with storage_errors(target, f"the label of {name}"):
             self._make_folder(target.parent)
             old = self._as_it_is(name, tag)
+            if old is not None and old.suffix != suffix:
+                self._keep_beside(name, tag, suffix)
             version = Version(
                 history.next_number(tag), action, now(), restored=restored, suffix=suffix, sha256=digest(data),
                 images=len(history.deleted_images()), info=info, **noted(info),
@@ -171,13 +173,26 @@ class StoreWriter(StoreReader):
         label = self._look_again(name, tag)
         if label is None or label.version is not None:
             return label
-        history, data = self.history_of(name), self._file(label).read_bytes()
-        images = len(history.deleted_images())
-        version = found_by_hand(label, history.next_number(tag), images, digest(data))
-        with storage_errors(history.path(tag, version), f"the label of {name}"):
-            history.write(tag, version, data)
-            durable.sync(folders=[history.folder, self.layout.history])
+        number = self._keep(label)
         with self.index.writing() as connection:
             row = (LABELS.c.image == name, LABELS.c.tag == tag)
-            connection.execute(update(LABELS).where(*row).values(version=version.number))
+            connection.execute(update(LABELS).where(*row).values(version=number))
         return self._label(name, tag)
+
+    def _keep_beside(self, name: str, tag: str, suffix: str) -> None:
+        """Keep a label image that was put by hand and does not count, as there is one with another ending."""
+        stamp = stamp_of(self.layout.label(name, tag, suffix))
+        if stamp is not None:
+            row = self._scanner.row(name, tag, Found(suffix, *stamp))
+            if row["version"] is None:
+                self._keep(Label(name, tag, suffix, None, stamp, json.loads(row["info"])))
+
+    def _keep(self, label: Label) -> int:
+        """Add a label that was put by hand to the history. Returns its number there."""
+        history, data = self.history_of(label.image), self._file(label).read_bytes()
+        images = len(history.deleted_images())
+        version = found_by_hand(label, history.next_number(label.tag), images, digest(data))
+        with storage_errors(history.path(label.tag, version), f"the label of {label.image}"):
+            history.write(label.tag, version, data)
+            durable.sync(folders=[history.folder, self.layout.history])
+        return version.number
