@@ -36,6 +36,10 @@ logger = logging.getLogger(__name__)
 #: How often to look whether files have come or gone by hand, in seconds; and the share of time that looking may take.
 LOOK_S, LOOK_SHARE = 1.0, 0.1
 
+#: How often to look through all folders while labels are saved, in seconds: a file that is written over in place
+#: changes no folder, and one that comes at the very moment of a save is not told from that.
+LOOK_THROUGH_S = 60.0
+
 
 class LandmarkDatastore(Datastore):
     """Images and labels of one protocol.
@@ -315,10 +319,14 @@ def _watch(reference: weakref.ref[LabelStore]) -> None:
 
     Whatever goes wrong, the next time is another one.
     """
+    looked, revision = time.monotonic(), 0
     while (store := reference()) is not None:
         began = time.monotonic()
         try:
             store.notice()
+            if began - looked >= LOOK_THROUGH_S and store.revision != revision:
+                store.refresh()
+                looked, revision = began, store.revision
         except Exception:
             logger.exception("the studies folder could not be looked through")
         del store

@@ -5,7 +5,7 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from landmarklabel.landmarks import LandmarkSet, Status
 from landmarklabel.markups import markups_to_dict, parse_positions
 from landmarklabel.protocol import Protocol
 from landmarklabel.radiograph import Geometry
-from landmarklabel.store import METADATA, Action, ConflictError, LabelStore
+from landmarklabel.store import METADATA, Action, ConflictError, LabelStore, durable
 from landmarklabel.store.checking import damaged
 from landmarklabel.store.compare import compare, compare_landmarks
 from landmarklabel.store.stock import export_stock_index
@@ -317,6 +317,51 @@ def test_nothing_to_notice_changes_nothing(store: LabelStore, studies: Path) -> 
     assert store.notice()
     assert set(store.labels("image_000")) == {"final", "reviewed"}
     assert len(store.images()) == 3
+
+
+def test_what_the_store_changes_itself_makes_nobody_look(store: LabelStore, studies: Path) -> None:
+    """A folder is looked through for what others put there: with 50,000 labels it takes half a second."""
+    time.sleep(0.06)  # what has just changed is looked at once more
+    store.refresh()
+    for change in (
+        lambda: save(store, b"one"),
+        lambda: save(store, b"two"),
+        lambda: store.remove_label("image_001", "final"),
+        lambda: store.undelete("image_001", "final"),
+        lambda: store.add_image("guest", ".png", studies / "image_000.png", {}),
+        lambda: store.remove_image("image_001"),
+        lambda: store.undelete_image("image_001"),
+    ):
+        change()
+        assert store._scanner.changed() == set()
+
+
+@pytest.mark.parametrize("moment", [0, 1])
+@pytest.mark.parametrize("change", ["label", "image"])
+def test_what_is_put_by_hand_during_a_change_is_noticed(
+    store: LabelStore, studies: Path, monkeypatch: pytest.MonkeyPatch, change: str, moment: int
+) -> None:
+    """Into the same folder, while the new file is made durable, and while its name is."""
+    source = studies / {"label": "labels/final/image_000.mrk.json", "image": "image_000.png"}[change]
+    (studies / "image_002.png").rename(studies / "by_hand.png") if change == "label" else None
+    time.sleep(0.06)
+    store.refresh()
+    sync, moments = durable.sync, iter(range(9))
+
+    def put_and_sync(files: Iterable[Path] = (), folders: Iterable[Path] = ()) -> None:
+        if next(moments) == moment:
+            time.sleep(0.02)  # a file system's clock has steps
+            shutil.copy(source, source.with_name(source.name.replace("image_000", "by_hand")))
+            time.sleep(0.02)
+        sync(files, folders)
+
+    monkeypatch.setattr(durable, "sync", put_and_sync)
+    if change == "label":
+        save(store, b"one")
+    else:
+        store.add_image("guest", ".png", studies / "image_001.png", {})
+    assert store.notice()
+    assert "by_hand" in (store.labelled() if change == "label" else store.images())
 
 
 def test_a_folder_of_monai_label_opens_as_it_is(studies: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -162,6 +163,23 @@ def test_files_come_and_go_by_hand(store: LandmarkDatastore, studies: Path) -> N
     assert "by_hand" in store.list_images()
     assert "image_005" not in store.list_images()
     assert "image_004" in store.get_unlabeled_images()
+
+
+def test_a_label_that_is_written_over_in_place_is_noticed_once_another_is_saved(
+    studies: Path, tmp_path: Path, triangle: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of which the folder says nothing: MONAI Label's own store writes like that."""
+    monkeypatch.setattr(store_module, "LOOK_S", 0.02)
+    monkeypatch.setattr(store_module, "LOOK_THROUGH_S", 0.1)
+    store, file = LandmarkDatastore(str(studies), triangle), studies / "labels/final/image_000.mrk.json"
+    time.sleep(0.5)  # until all has been looked through that has just changed
+    with file.open("ab") as opened:
+        opened.write(b"\n")
+    store.save_label("image_001", str(a_label(studies, tmp_path, 0.25)), "final", {})
+    deadline = time.monotonic() + 20
+    while store.store.labels("image_000")["final"].stamp[1] != file.stat().st_size:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def labels_of(store: LandmarkDatastore, image: str) -> set[str]:

@@ -54,12 +54,14 @@ class ImageWriter(StoreWriter):
             self._scanner.finish_deletion(name)
             noted = {**info, "ts": int(time.time()), "name": target.name}
             row = {"id": name, "suffix": suffix, "info": json.dumps(noted)}
-            history, done = self.history_of(name), False
+            history, done, before = self.history_of(name), False, self._times([""])
             try:
+                part.touch()
+                made = self._times([""])
                 shutil.copyfile(source, part)
                 durable.sync([part])
                 history.note_image(noted)
-                with self._changing(name, [""], lambda index: _put_image(index, name, row)):
+                with self._changing(name, before, lambda index: _put_image(index, name, row), made):
                     part.replace(target)
                     done = True
             except BaseException:
@@ -96,7 +98,8 @@ class ImageWriter(StoreWriter):
                 history.rewrite(IMAGE, tombstone)
                 aside, done = history.path(IMAGE, tombstone), False
                 try:
-                    with self._changing(name, ["", *versions], lambda index: _put_image(index, name, None)):
+                    folders = self._times(["", *versions])
+                    with self._changing(name, folders, lambda index: _put_image(index, name, None)):
                         _move(file, aside)
                         done = True
                         for label in filter(None, labels.values()):
@@ -130,7 +133,7 @@ class ImageWriter(StoreWriter):
             with storage_errors(target, f"the image {name}"):
                 self._scanner.finish_deletion(name)
                 history.note_image(info)
-                with self._changing(name, [""], lambda index: _put_image(index, name, row)):
+                with self._changing(name, self._times([""]), lambda index: _put_image(index, name, row)):
                     _move(file, target)
             self._undelete_labels(name, told.get("labels") or {}, user)
             history.drop_record(IMAGE, number)

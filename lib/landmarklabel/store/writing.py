@@ -2,7 +2,8 @@
 
 The order is always this: new files beside the old ones, durable; the index; the one rename or removal that counts; the
 folders, durable. With the index go zeros as the times of the folders that are about to change: if it ends there, the
-next one who looks finds these folders to be looked through, and what their files say counts.
+next one who looks finds these folders to be looked through, and what their files say counts. If it ends well, the times
+that the folders have now take their place, but only where nothing else came or went meanwhile: then nobody need look.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from .versions import Action, Version, noted, now
 logger = logging.getLogger(__name__)
 
 
+#: When something last came into each folder or went, by tags; None for a folder that is not there.
+Times = dict[str, int | None]
+
 _FOLDER = select(FOLDERS.c.mtime_ns).where(FOLDERS.c.name == bindparam("tag"))
 _NEW_FOLDER = insert(FOLDERS).values(name=bindparam("tag"), mtime_ns=bindparam("time"))
 _DROP_FOLDER = delete(FOLDERS).where(FOLDERS.c.name == bindparam("tag"))
@@ -44,39 +48,47 @@ class StoreWriter(StoreReader):
     """The steps of which changes are made. Whoever calls one holds the lock."""
 
     @contextmanager
-    def _changing(self, name: str, tags: Iterable[str], tell: Callable[[Connection], None]) -> Iterator[None]:
+    def _changing(
+        self, name: str, before: Times, tell: Callable[[Connection], None], made: Times | None = None
+    ) -> Iterator[None]:
         """Change the files of an image in the block, after the index has been told.
 
         Args:
             name: of the image.
-            tags: whose folders change; "" for that of the images.
+            before: the :meth:`_times` of the folders that change, before anything was.
             tell: tells the index.
+            made: the same once files lie there that the block gives their names; without, there are none.
         """
-        tags = list(tags)
-        quiet = self._announce(tags, tell)
+        quiet = self._announce(before, before if made is None else made, tell)
         yield
-        durable.sync(folders=[self.layout.history / name, self.layout.history, *map(self.layout.folder, tags)])
+        after = self._times(quiet)
+        durable.sync(folders=[self.layout.history / name, self.layout.history, *map(self.layout.folder, before)])
         try:
-            self._settle(tags, quiet)
+            self._settle(after)
         except LandmarkLabelError as problem:  # all is written: the folders will be looked through once more
             logger.warning("after a change the index could not be told all (%s)", type(problem).__name__)
 
-    def _announce(self, tags: list[str], tell: Callable[[Connection], None]) -> list[str]:
+    def _times(self, tags: Iterable[str]) -> Times:
+        """When something last came into folders or went, by their tags; "" for that of the images."""
+        return {tag: mtime_ns(self.layout.folder(tag)) for tag in tags}
+
+    def _announce(self, before: Times, made: Times, tell: Callable[[Connection], None]) -> list[str]:
         """Returns the folders in which nothing has changed that the index does not know."""
-        there = {tag: mtime_ns(self.layout.folder(tag)) for tag in tags}
         with self.index.writing() as connection:
-            known = {tag: connection.execute(_FOLDER, {"tag": tag}).scalar() for tag in tags}
+            known = {tag: connection.execute(_FOLDER, {"tag": tag}).scalar() for tag in before}
             tell(connection)
             for tag, time in known.items():
                 connection.execute(_NEW_FOLDER if time is None else _SET_FOLDER, {"tag": tag, "time": 0})
             bump(connection)
-        return [tag for tag in tags if known.get(tag) == there[tag]]
+        now = self._times(before)
+        return [tag for tag, time in known.items() if time == before[tag] and made[tag] == now[tag]]
 
-    def _settle(self, tags: list[str], quiet: list[str]) -> None:
+    def _settle(self, after: Times) -> None:
+        now = self._times(after)
         with self.index.writing() as connection:
-            for tag in quiet:
-                changed = mtime_ns(self.layout.folder(tag)) or 0
-                connection.execute(_SET_FOLDER, {"tag": tag, "time": changed})
+            for tag, time in after.items():
+                if time is not None and time == now[tag]:
+                    connection.execute(_SET_FOLDER, {"tag": tag, "time": time})
             bump(connection)  # whoever has looked since the index was told has read the old files
 
     def _put(
@@ -95,15 +107,17 @@ class StoreWriter(StoreReader):
                 history.next_number(tag), action, now(), restored=restored, suffix=suffix, sha256=digest(data),
                 images=len(history.deleted_images()), info=info, **noted(info),
             )  # fmt: skip
+            before = self._times([tag])
             try:
                 stamp, size = durable.write(part, data)
+                made = self._times([tag])  # what comes while it is made durable must not be taken for this
                 version = version.at(stamp, size)
                 history.write(tag, version, data, part)
                 row = {
                     "image": name, "tag": tag, "suffix": suffix, "version": version.number, "mtime_ns": stamp,
                     "size": size, "info": json.dumps(info),
                 }  # fmt: skip
-                with self._changing(name, [tag], lambda index: put_row(index, name, tag, row)):
+                with self._changing(name, before, lambda index: put_row(index, name, tag, row), made):
                     part.replace(target)
                     done = True
                     if old is not None and old.suffix != suffix:  # a label image with another ending
@@ -133,7 +147,7 @@ class StoreWriter(StoreReader):
         with storage_errors(file, f"the deletion of a label of {name}"):
             try:
                 history.write(tag, tombstone)
-                with self._changing(name, [tag], lambda index: put_row(index, name, tag, None)):
+                with self._changing(name, self._times([tag]), lambda index: put_row(index, name, tag, None)):
                     file.unlink(missing_ok=True)
                     done = True
             except BaseException:
