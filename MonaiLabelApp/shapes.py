@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ from landmarklabel.errors import LandmarkLabelError
 from landmarklabel.interaction.shape_prior import FEWEST_LABELS, ShapePrior
 from landmarklabel.io.plausibility import suspicious
 from landmarklabel.landmarks import Points
-from landmarklabel.markups import read_markups
+from landmarklabel.markups import parse_markups
 
-_Stamp = tuple[int, int, int]
+_Stamp = tuple[int, int]
 _Label = tuple[Points, tuple[int, int]] | None
 
 
@@ -53,14 +54,14 @@ class StudyShape:
         return self._shape
 
     def _learn(self) -> None:
-        labels: dict[str, tuple[_Stamp, _Label]] = {}
-        for name, path in self._store.store.label_files("final").items():
-            try:
-                status = path.stat()
-            except OSError:
+        store, labels = self._store.store, dict[str, tuple[_Stamp, _Label]]()
+        for name, (suffix, stamp) in store.label_stamps("final").items():  # to ask each file takes ten times as long
+            known = self._labels.get(name)
+            if known and known[0] == stamp:
+                labels[name] = known
                 continue
-            stamp, known = (status.st_mtime_ns, status.st_size, status.st_ino), self._labels.get(name)
-            labels[name] = known if known and known[0] == stamp else (stamp, self._read(name, path))
+            with suppress(LandmarkLabelError, OSError):  # deleted a moment ago, or it can't be read, but may next time
+                labels[name] = self._read(name, store.layout.label(name, "final", suffix))
         if {name: label[0] for name, label in labels.items()} == {name: each[0] for name, each in self._labels.items()}:
             return
         good = [label for _, label in labels.values() if label is not None]
@@ -70,11 +71,13 @@ class StudyShape:
             learn = ShapePrior.fit if len(good) >= FEWEST_LABELS else ShapePrior.of_few
             self._shape = learn(points, sizes)
 
-    def _read(self, name: str, path: Path) -> _Label:
+    def _read(self, name: str, path: Path) -> tuple[_Stamp, _Label]:
+        """A label, and of which file it is: the index speaks of a new one a moment before it is there."""
+        status, geometry = path.stat(), self._store.geometry(name)
+        stamp, data = (status.st_mtime_ns, status.st_size), path.read_bytes()
         try:
-            geometry = self._store.geometry(name)
-            points = read_markups(path, self._store.protocol, geometry).points
-        except (LandmarkLabelError, OSError):  # wrong, or deleted a moment ago
-            return None
+            points = parse_markups(data, self._store.protocol, geometry, path.name).points
+        except LandmarkLabelError:  # wrong, and stays so
+            return stamp, None
         wrong = suspicious(self._store.protocol, points, geometry.size) or not np.isfinite(points).any()
-        return None if wrong else (points, geometry.size)
+        return stamp, None if wrong else (points, geometry.size)

@@ -1,5 +1,7 @@
 """The shape of a study's labels follows every label that is saved or deleted, whoever looks meanwhile."""
 
+import errno
+import os
 import sys
 import threading
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 from label_files import save_final
 
 import tiny
+from landmarklabel.errors import StorageError
 from landmarklabel.protocol import Protocol
 from landmarklabel.resources import resource
 
@@ -64,6 +67,47 @@ def test_who_looks_while_a_label_is_saved_sees_the_new_one_afterwards(
     monkeypatch.setattr(store.store, "_announce", announce_and_look)
     save_final(store, tmp_path, "image_000", 60)
     assert mean(study) == mean(StudyShape(store)) != before
+
+
+def test_labels_that_stay_are_not_looked_at_again(
+    store: LandmarkDatastore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of thousands, each click after anybody's save would ask the file system for all."""
+    study, asked, stat = StudyShape(store), set[str](), Path.stat
+    store.store.save("image_005", "final", ".mrk.json", b"wrong", {})
+    assert study.labels() == 5
+    save_final(store, tmp_path, "image_006", 6)
+
+    def ask(path: Path, **more: bool) -> os.stat_result:
+        asked.add(path.name)
+        return stat(path, **more)
+
+    with monkeypatch.context() as watched:
+        watched.setattr(Path, "stat", ask)
+        assert study.labels() == 6
+    assert {name for name in asked if name.startswith("image_")} == {"image_006.png", "image_006.mrk.json"}
+
+
+@pytest.mark.parametrize(
+    ("whose", "what", "problem"),
+    [
+        (LandmarkDatastore, "geometry", StorageError("the index of the studies can't be used now")),
+        (Path, "read_bytes", OSError(errno.EIO, "Input/output error")),
+    ],
+)
+def test_labels_that_could_not_be_read_for_a_moment_count_again(
+    store: LandmarkDatastore, monkeypatch: pytest.MonkeyPatch, whose: type, what: str, problem: Exception
+) -> None:
+    study = StudyShape(store)
+
+    def fail(*_: object) -> None:
+        raise problem
+
+    with monkeypatch.context() as away:
+        away.setattr(whose, what, fail)
+        assert study.labels() == 0
+    store.update_image_info("image_006", {"seen": True})  # anything that changes
+    assert study.labels() == 6
 
 
 def test_it_is_right_after_many_changes_by_two_and_looks_by_two(store: LandmarkDatastore, tmp_path: Path) -> None:

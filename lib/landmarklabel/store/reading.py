@@ -221,6 +221,13 @@ class StoreReader:
         with self._reading() as connection:
             return {name: self.layout.label(name, tag, suffix) for name, suffix in rows(connection, query)}
 
+    def label_stamps(self, tag: str) -> dict[str, tuple[str, tuple[int, int]]]:
+        """Ending and stamp of the files of all labels of a tag by their images, in order, as the index has them."""
+        columns = (LABELS.c.image, LABELS.c.suffix, LABELS.c.mtime_ns, LABELS.c.size)
+        query = select(*columns).where(LABELS.c.tag == tag).order_by(LABELS.c.image)
+        with self._reading() as connection:
+            return {name: (suffix, (time, size)) for name, suffix, time, size in rows(connection, query)}
+
     def everything(self) -> Iterator[tuple[str, str, dict[str, Any], dict[str, Label]]]:
         """Every image in order: its id, its file's ending, what is noted of it, and its labels by their tags."""
         with self._reading() as connection:
