@@ -26,6 +26,9 @@ from sessions import ClickedImage
 
 Array = NDArray[np.float64]
 
+#: An image's content, and the version of the model that has seen it; None without one.
+_Key = tuple[str, str | None]
+
 #: Bytes that are kept: of 68 landmarks some thousand images, or six, each with a session, before the published
 #: interactive network at 512 x 256.
 BUDGET = 512 << 20
@@ -113,6 +116,10 @@ class _Place:
     seen: SeenImage | None = None
 
 
+def _key(content: str, header: ModelHeader | None) -> _Key:
+    return content, None if header is None else header.version
+
+
 class ImageMemory:
     """Looks at images, each once while neither its content nor the model changes.
 
@@ -123,7 +130,8 @@ class ImageMemory:
     def __init__(self, budget: int = BUDGET) -> None:
         self._budget = budget
         self._lock = threading.Lock()
-        self._places: OrderedDict[tuple[str, str | None], _Place] = OrderedDict()
+        self._places: OrderedDict[_Key, _Place] = OrderedDict()
+        self._sizes, self._total = dict[_Key, int](), 0  # as last counted
         self._digests: OrderedDict[tuple[object, ...], str] = OrderedDict()
 
     def look(self, path: Path, model: PublishedModel | None) -> SeenImage:
@@ -135,7 +143,7 @@ class ImageMemory:
         """
         predictor, header = (None, None) if model is None else model.predictor()
         content = self.content(path)
-        key = content, None if header is None else header.version
+        key = _key(content, header)
         with self._lock:
             place = self._places.setdefault(key, _Place())
             self._places.move_to_end(key)
@@ -146,21 +154,30 @@ class ImageMemory:
                 place.seen = self._look(path, content, predictor, header)
             except BaseException:
                 with self._lock:
-                    self._places.pop(key, None)
+                    self._drop(key)
                 raise
-        self.forget_the_oldest()
+        self.forget_the_oldest(place.seen)
         return place.seen
 
-    def forget_the_oldest(self) -> None:
-        """Keep to the budget: images grow with the sessions on them. The latest image always stays."""
+    def forget_the_oldest(self, seen: SeenImage) -> None:
+        """Keep to the budget, of which an image takes more once it has been asked of. The latest image always stays.
+
+        Args:
+            seen: which has just been asked of; only this one is counted anew: a click must not wait for all.
+        """
+        key = _key(seen.content, seen.header)
         with self._lock:
-            sizes = {key: place.seen.bytes for key, place in self._places.items() if place.seen is not None}
-            total = sum(sizes.values())
-            for key in list(sizes)[:-1]:
-                if total <= self._budget:
-                    break
-                total -= sizes[key]
-                del self._places[key]
+            place = self._places.get(key)
+            if place is not None and place.seen is not None:
+                self._total -= self._sizes.get(key, 0)
+                self._sizes[key] = place.seen.bytes
+                self._total += self._sizes[key]
+            while self._total > self._budget and len(self._sizes) > 1:
+                self._drop(next(key for key in self._places if key in self._sizes))
+
+    def _drop(self, key: _Key) -> None:
+        self._places.pop(key, None)
+        self._total -= self._sizes.pop(key, 0)
 
     def content(self, path: Path) -> str:
         """The digest of a file, made again when the file has changed."""

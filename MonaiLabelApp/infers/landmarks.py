@@ -61,6 +61,7 @@ class LandmarksTask(InferTask):
         assert seen.header is not None
         start = time.perf_counter()
         landmarks, known, usual = self._believed(seen)
+        self._memory.forget_the_oldest(seen)
         decoded = time.perf_counter()
         measured = self._measuring(landmarks, seen, known)
         order = self._measuring.order(request, landmarks, seen, known, usual)

@@ -102,7 +102,7 @@ class RefineTask(InferTask):
         shape = self._shape(seen.shape)
         start = time.perf_counter()
         evidence = seen.given(asked.clicks(self._protocol), asked.session, asked.previous)
-        self._memory.forget_the_oldest()
+        self._memory.forget_the_oldest(seen)
         middle = time.perf_counter()
         said = self._looks(Path(request["image"]), seen, evidence, begun=bool(asked.placed or asked.missing))
         refined = self._refined(asked, seen, shape, evidence, said.evidence if said else None)

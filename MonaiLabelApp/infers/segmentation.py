@@ -120,6 +120,7 @@ class SegmentationTask(InferTask):
         file = self._file(wanted, seen, segmentation)
         segmented = time.perf_counter()
         known = self._measuring.first_look(seen)
+        self._memory.forget_the_oldest(seen)
         assert seen.landmarks is not None
         result = (seen.landmarks, seen, known)
         measured = self._measuring(*result)

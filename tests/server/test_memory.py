@@ -1,5 +1,6 @@
 """What a model has seen is looked at once, and again when the file or the model changes; the memory is bounded."""
 
+import random
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from landmarklabel.resources import resource
 
 sys.path.insert(0, str(resource("MonaiLabelApp")))
 
-from memory import ImageMemory
+from memory import ImageMemory, SeenImage
 from models import PublishedModel
 
 pytestmark = pytest.mark.slow
@@ -75,6 +76,40 @@ def test_the_oldest_goes_first(published: PublishedModel, tmp_path: Path) -> Non
     bounded.look(images[2], published)
     assert bounded.look(images[0], published).evidence is first.evidence
     assert bounded.look(images[1], published).evidence is not second.evidence
+
+
+def test_a_click_counts_the_image_that_it_is_on_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are remembered: in a lock that everybody waits for."""
+    memory, counted = ImageMemory(), list[str]()
+    seen = [memory.look(picture(tmp_path / f"{seed}.png", seed), None) for seed in range(5)]
+
+    def count(each: SeenImage) -> int:
+        counted.append(each.content)
+        return 10_000
+
+    monkeypatch.setattr(SeenImage, "bytes", property(count))
+    memory.forget_the_oldest(seen[2])
+    assert set(counted) == {seen[2].content}
+
+
+def test_what_is_counted_is_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images grow, go, come back and can't be read, and the budget holds after each."""
+    sizes, draw, memory = dict[str, int](), random.Random(0), ImageMemory(100)
+    monkeypatch.setattr(SeenImage, "bytes", property(lambda each: sizes.setdefault(each.content, 10)))
+    images = [picture(tmp_path / f"{seed}.png", seed) for seed in range(12)]
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    for _ in range(300):
+        seen = memory.look(draw.choice(images), None)
+        sizes[seen.content] = min(sizes[seen.content] + draw.randrange(30), 150)
+        memory.forget_the_oldest(seen)
+        with pytest.raises(ImageError):
+            memory.look(tmp_path / "bad.png", None)
+        kept = [place.seen for place in memory._places.values() if place.seen is not None]
+        assert memory._total == sum(each.bytes for each in kept)
+        assert memory._total <= 100 or len(kept) == 1
+        assert kept[-1].content == seen.content
+        for content in sizes.keys() - {each.content for each in kept}:
+            sizes[content] = 10
 
 
 def test_without_a_model_the_image_alone(published: PublishedModel, tmp_path: Path) -> None:

@@ -125,8 +125,9 @@ def test_clients_on_several_images_at_once(published: PublishedModel, tmp_path: 
         answers = []
         for number in range(4):
             answers.append(same(given(look(memory, published, tmp_path, seed), BOTH, None), expected[seed]))
-            given(look(memory, published, tmp_path, seed), LEFT, f"{seed} {number}")
-            memory.forget_the_oldest()
+            seen = look(memory, published, tmp_path, seed)
+            given(seen, LEFT, f"{seed} {number}")
+            memory.forget_the_oldest(seen)
         return all(answers)
 
     with ThreadPoolExecutor(4) as pool:
@@ -140,13 +141,13 @@ def test_memory_counts_sessions(published: PublishedModel, tmp_path: Path) -> No
     memory = ImageMemory(budget=2 * alone + maps)
     older, newer = (look(memory, published, tmp_path, seed) for seed in (40, 41))
     given(newer, LEFT, "one")
-    memory.forget_the_oldest()
+    memory.forget_the_oldest(newer)
     assert look(memory, published, tmp_path, 40).evidence is older.evidence
     assert look(memory, published, tmp_path, 41).evidence is newer.evidence
     for number in range(3 * SESSIONS_OF_IMAGE):
         given(newer, LEFT + number / 10, f"session {number}")
     assert newer.bytes == alone + SESSIONS_OF_IMAGE * maps
-    memory.forget_the_oldest()
+    memory.forget_the_oldest(newer)
     assert look(memory, published, tmp_path, 41).evidence is newer.evidence
     assert look(memory, published, tmp_path, 40).evidence is not older.evidence
 
