@@ -4,8 +4,10 @@ import json
 import os
 import shlex
 import shutil
+import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -407,6 +409,42 @@ def test_the_index_may_be_removed_under_way(store: LabelStore, studies: Path) ->
         file.unlink()
     assert store.label("image_001", "final").info == {"user": "ann"}
     assert save(store, b"two") == 2
+
+
+def test_nobody_reads_an_index_that_is_not_filled_yet(
+    store: LabelStore, studies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One makes it again; another, who asks meanwhile, waits for it and does not hear that there is nothing."""
+    scan, begun, go = store._scanner.scan, threading.Event(), threading.Event()
+
+    def scan_slowly(folders: Iterable[str]) -> bool:
+        begun.set()
+        assert go.wait(30)
+        return scan(folders)
+
+    monkeypatch.setattr(store._scanner, "scan", scan_slowly)
+    for file in (studies / ".landmarklabel").glob("index.sqlite*"):
+        file.unlink()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(store.images)
+        assert begun.wait(30)
+        second = pool.submit(store.images)
+        wait([second], timeout=0.3)
+        go.set()
+        assert first.result() == second.result() == ["image_000", "image_001", "image_002"]
+
+
+def test_an_index_that_could_not_be_filled_is_filled_next_time(
+    store: LabelStore, studies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise StorageError("the disk is full")
+
+    (studies / ".landmarklabel/index.sqlite").unlink()
+    with monkeypatch.context() as full, pytest.raises(StorageError, match="the disk is full"):
+        full.setattr(store._scanner, "scan", fail)
+        store.images()
+    assert store.images() == ["image_000", "image_001", "image_002"]
 
 
 def test_tables_of_others_lie_in_the_index(store: LabelStore, studies: Path) -> None:

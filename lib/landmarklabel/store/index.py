@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -48,6 +48,9 @@ logger = logging.getLogger(__name__)
 
 #: How long to wait for other processes, in seconds, and how often to look whether they are done.
 PATIENCE_S, POLL_S = 30.0, 0.002
+
+#: Device and inode that no file has.
+_NO_FILE = (-1, -1)
 
 METADATA = MetaData()
 
@@ -127,15 +130,22 @@ class Index:
 
     # Opening ------------------------------------------------------------------------------------------------
 
-    def open(self) -> None:
-        """Connect, with all tables there; a damaged file is set aside and an empty one made."""
+    def open(self, fill: Callable[[], object] = lambda: None) -> None:
+        """Connect, with all tables there; a damaged file is set aside and an empty one made.
+
+        Args:
+            fill: fills it. Until that is done, others are told that it is :meth:`replaced`, and wait for the lock.
+        """
         with self._threads:
+            self._inode = _NO_FILE  # the new file may have the number of the old one
             self._connect()
             with self.lock():
                 if self.file is not None and not self._sound():
                     self._set_aside()
                 self._make_tables()
-                self._inode = _inode(self.file)
+                opened = _inode(self.file)
+                fill()
+                self._inode = opened
 
     def _connect(self) -> None:
         before, self._engines = self._engines, _engines(self._url)

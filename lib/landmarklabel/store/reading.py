@@ -117,8 +117,7 @@ class StoreReader:
         if self.index.replaced():
             with self.index.lock():
                 if self.index.replaced():
-                    self.index.open()
-                    self._scanner.scan({"", *self.layout.tags()})
+                    self.index.open(lambda: self._scanner.scan({"", *self.layout.tags()}))
 
     # Images -------------------------------------------------------------------------------------------------
 
