@@ -88,6 +88,8 @@ class Snapshot:
             unlabelled: all images without a final label.
             in_work: those that somebody labels just now, which count as covered.
         """
+        if not self.rows:  # made of empty studies: there is no row that could stand for an image that came since
+            return Pool.of(candidates)
         rows, working = self._rows_of(candidates), self._rows_of(in_work)
         with self._lock:
             nearest = self._cover(self._labelled(unlabelled))[rows]
