@@ -274,15 +274,17 @@ class LandmarkDatastore(Datastore):
             NotFoundError: there is no such image.
             LabelError: the label is damaged, or does not fit the protocol, the image or the tag.
         """
-        file = Path(label_filename)
-        label = self._checked(image_id, file, _text(label_tag))
-        # The file x.seg.nrrd is of the image x, whether or not there is an image x.seg.
-        suffix = ".seg.nrrd" if image_id.endswith(".seg") and label.suffix == ".nrrd" else label.suffix
-        own = {"ts": int(time.time()), "name": f"{image_id}{suffix}", "protocol": self.protocol.name, **label.info}
-        info = checked_info({**checked_info(label_info), **own})
-        version = self.store.save(image_id, label.tag, suffix, file.read_bytes(), info)
-        logger.info("saved a label as %s, version %d", label.tag, version.number)  # an id may be a name
+        self._save(image_id, Path(label_filename), _text(label_tag), label_info)
         return image_id
+
+    def _save(self, name: str, file: Path, tag: str, given: dict[str, Any], ends_draft: bool = True) -> None:
+        label = self._checked(name, file, tag)
+        # The file x.seg.nrrd is of the image x, whether or not there is an image x.seg.
+        suffix = ".seg.nrrd" if name.endswith(".seg") and label.suffix == ".nrrd" else label.suffix
+        own = {"ts": int(time.time()), "name": f"{name}{suffix}", "protocol": self.protocol.name, **label.info}
+        info = checked_info({**checked_info(given), **own})
+        version = self.store.save(name, label.tag, suffix, file.read_bytes(), info, ends_draft)
+        logger.info("saved a label as %s, version %d", label.tag, version.number)  # an id may be a name
 
     def _checked(self, name: str, file: Path, tag: str) -> CheckedLabel:
         require_safe(tag, "label tag")

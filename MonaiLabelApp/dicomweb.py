@@ -226,8 +226,8 @@ class DicomWebDatastore(LandmarkDatastore):
         return saved
 
     def take_label(self, image_id: str, file: Path, tag: str, info: dict[str, Any]) -> None:
-        """Check and store a label that came from the server."""
-        super().save_label(image_id, str(file), tag, info)
+        """Check and store a label that came from the server; drafts of the image stay."""
+        self._save(image_id, file, tag, info, ends_draft=False)
 
     def remove_label(self, label_id: str, label_tag: str, user: str = "") -> None:
         """Delete a label here; its document stays in the server, and does not come back from there."""

@@ -42,13 +42,16 @@ class LabelStore(ImageWriter):
     >>> folder.cleanup()
     """
 
-    def save(self, name: str, tag: str, suffix: str, data: bytes, info: dict[str, Any]) -> Version:
+    def save(
+        self, name: str, tag: str, suffix: str, data: bytes, info: dict[str, Any], ends_draft: bool = True
+    ) -> Version:
         """Save a label. A final one ends its image's draft.
 
         Args:
             suffix: the ending of its file.
             data: its content, kept byte for byte.
             info: what is noted of it; ``user``, ``model`` and ``clicks`` are said of the version, too.
+            ends_draft: False for a label that was made elsewhere: whoever has a draft here has not seen it.
 
         Raises:
             LandmarkLabelError: the tag can't be part of a file's name.
@@ -59,7 +62,7 @@ class LabelStore(ImageWriter):
         with self._locked():
             self.image_file(name)
             version = self._put(name, tag, suffix, data, info, Action.SAVED)
-            if tag in _FINAL_TAGS:
+            if tag in _FINAL_TAGS and ends_draft:
                 self._end_draft(name, tag.replace(FINAL, DRAFT, 1), version.user)
             elif tag in _DRAFT_TAGS:
                 self.history_of(name).prune(tag, DRAFTS)

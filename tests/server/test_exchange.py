@@ -1,0 +1,97 @@
+"""What goes to and fro between a label store and an archive while people work; the archive itself is not asked."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import dicom_files
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+
+import tiny
+from landmarklabel.io.dicom_documents import LANDMARKS, DocumentId
+from landmarklabel.io.dicom_sr import landmarks_to_sr
+from landmarklabel.landmarks import LandmarkSet, Status
+from landmarklabel.markups import markups_to_dict, read_markups
+from landmarklabel.protocol import Protocol
+from landmarklabel.resources import resource
+
+sys.path.insert(0, str(resource("MonaiLabelApp")))
+
+from datastore import LandmarkDatastore
+from dicomweb import DicomWebDatastore, DicomWebOptions
+
+ANNAS, ARCHIVES = (
+    np.array([[10.0, 30.0], [50.0, 33.0], [30.0, 8.0]]),
+    np.array([[12.0, 31.0], [48.0, 30.0], [33.0, 9.0]]),
+)
+
+
+def opened(folder: Path, protocol: Protocol) -> DicomWebDatastore:
+    """Studies of an archive that can't be reached."""
+    options = DicomWebOptions.of("http://127.0.0.1:9/dicom-web", {"dicomweb_folder": str(folder / "mirror")})
+    return DicomWebDatastore(options, protocol, active=False, auto_reload=False)
+
+
+@pytest.fixture
+def store(tmp_path: Path, triangle: Protocol) -> DicomWebDatastore:
+    return opened(tmp_path, triangle)
+
+
+@pytest.fixture
+def image(store: DicomWebDatastore, tmp_path: Path) -> str:
+    """One that was found in the archive."""
+    uids = {"StudyInstanceUID": "1.2.3.4", "SeriesInstanceUID": "1.2.3.5"}
+    header = pydicom.dcmread(dicom_files.write(tmp_path / "x.dcm", tiny.triangle_image(0)[0].astype(int), 8, **uids))
+    store.add_header(header)
+    store.refresh()
+    return str(header.SOPInstanceUID)
+
+
+def label(store: DicomWebDatastore, image: str, points: np.ndarray) -> bytes:
+    landmarks = LandmarkSet.from_points(store.protocol, points, Status.CORRECTED)
+    return json.dumps(markups_to_dict(landmarks, store.geometry(image))).encode()
+
+
+def store_only(store: DicomWebDatastore, image: str, points: np.ndarray, folder: Path, tag: str = "final") -> None:
+    """The first half of a save: the exchange has not been told yet."""
+    file = folder / "annas.mrk.json"
+    file.write_bytes(label(store, image, points))
+    LandmarkDatastore.save_label(store, image, str(file), tag, {"user": "anna"})
+
+
+def points_of(store: DicomWebDatastore, image: str, tag: str = "final") -> np.ndarray:
+    file = Path(store.get_label_uri(image, tag))
+    return np.asarray(read_markups(file, store.protocol, store.geometry(image)).points)
+
+
+def document(store: DicomWebDatastore, image: str, made: datetime) -> Dataset:
+    """A label of another site."""
+    landmarks = LandmarkSet.from_points(store.protocol, ARCHIVES, Status.CORRECTED)
+    return landmarks_to_sr(landmarks, pydicom.dcmread(store.header_file(image)), DocumentId(made=made))
+
+
+def read(store: DicomWebDatastore, document: Dataset) -> bool:
+    """Come upon a document in the archive. Returns whether it is done with."""
+    return store.exchange._read(LANDMARKS, document, str(document.SeriesInstanceUID))
+
+
+def ago(**time: float) -> datetime:
+    return datetime.now(timezone.utc) - timedelta(**time)
+
+
+def test_a_label_of_the_archive_leaves_what_is_half_done_here(
+    store: DicomWebDatastore, image: str, tmp_path: Path
+) -> None:
+    store_only(store, image, ANNAS, tmp_path, "draft")
+    assert read(store, document(store, image, ago(seconds=0)))
+    assert np.allclose(points_of(store, image), ARCHIVES, atol=1e-3)
+    assert [(each.image, each.tag) for each in store.store.drafts()] == [(image, "draft")]
+    assert np.allclose(points_of(store, image, "draft"), ANNAS)
+    store_only(store, image, ANNAS + 1, tmp_path)
+    assert store.store.drafts() == []
