@@ -311,7 +311,10 @@ class Exchange(threading.Thread):
         except LandmarkLabelError as problem:
             _log_left_out(kind, problem)
             return True
-        with self._mutex:
+        # With the store's own lock nobody saves between what is found here and what is made of it; _note takes the two
+        # locks in this order, too. Nothing in here asks the archive.
+        with self._mutex, self._store.store.index.lock():
+            self._note(image, kind)  # a label that was saved a moment ago, of which the exchange has not been told yet
             entry = self._ledger.entry(image, kind)
             if entry is not None and entry.state is State.PENDING:
                 return False  # what was made here goes there first
@@ -345,10 +348,8 @@ class Exchange(threading.Thread):
             except LandmarkLabelError as problem:
                 _log_left_out(kind, problem)
                 return
-        saved = self._label(image, kind)
-        if saved is not None:
-            self._ledger.put(Entry(image, kind, sha256(saved), identity, State.READ))
-            logger.info("%s read from the DICOM server", kind)
+            self._ledger.put(Entry(image, kind, sha256(file), identity, State.READ))
+        logger.info("%s read from the DICOM server", kind)
 
 
 def _log_left_out(kind: str, problem: Exception) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import dicom_files
 import numpy as np
@@ -95,3 +97,42 @@ def test_a_label_of_the_archive_leaves_what_is_half_done_here(
     assert np.allclose(points_of(store, image, "draft"), ANNAS)
     store_only(store, image, ANNAS + 1, tmp_path)
     assert store.store.drafts() == []
+
+
+@pytest.mark.parametrize("when", ["before it is taken", "after it was taken"])
+def test_a_label_that_is_saved_while_a_document_is_taken_counts_and_is_sent(
+    store: DicomWebDatastore, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    saving = threading.Thread(target=store_only, args=(store, image, ANNAS, tmp_path))
+    take = store.take_label
+
+    def while_anna_saves(*arguments: Any) -> None:
+        if when == "after it was taken":
+            take(*arguments)
+        saving.start()
+        saving.join(1)  # she need not wait, or waits until the document is taken
+        if when == "before it is taken":
+            take(*arguments)
+
+    monkeypatch.setattr(store, "take_label", while_anna_saves)
+    assert read(store, document(store, image, ago(minutes=5)))
+    saving.join()
+    store.exchange.note(image)
+    assert np.allclose(points_of(store, image), ANNAS)
+    assert store.get_label_info(image, "final")["dicom"]["state"] == "pending"
+
+
+def test_a_label_of_which_the_exchange_knows_nothing_yet_is_not_replaced(
+    store: DicomWebDatastore, image: str, tmp_path: Path
+) -> None:
+    """It was saved a moment ago, or the power failed before the exchange was told; the document waits for it."""
+    store_only(store, image, ANNAS, tmp_path)
+    assert not read(store, document(store, image, ago(minutes=5)))
+    assert np.allclose(points_of(store, image), ANNAS)
+    assert store.get_label_info(image, "final")["dicom"]["state"] == "pending"
+
+
+def test_a_label_of_the_archive_is_not_sent_back(store: DicomWebDatastore, image: str) -> None:
+    assert read(store, document(store, image, ago(minutes=5)))
+    store.exchange.note(image)
+    assert store.get_label_info(image, "final")["dicom"]["state"] == "read"
