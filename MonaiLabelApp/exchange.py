@@ -101,9 +101,15 @@ class Exchange(threading.Thread):
     # What others ask ----------------------------------------------------------------------------------------
 
     def note(self, image: str) -> None:
-        """Look at the final labels of an image: what has changed is to be sent. Soon, if this runs."""
-        for kind in TAGS:
-            self._note(image, kind)
+        """Look at the final labels of an image: what has changed is to be sent. Soon, if this runs.
+
+        The label itself is stored: what can't be noted now is found when all labels are looked at the next time.
+        """
+        try:
+            for kind in TAGS:
+                self._note(image, kind)
+        except Exception:
+            logger.exception("a label that is to be sent could not be noted; all are looked at later")
         self._wake.set()
 
     def info(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -49,6 +50,22 @@ def test_an_old_file_survives_a_failure(full_disk: Path, name: str) -> None:
     with pytest.raises(StorageError):
         WRITERS[name](path)
     assert path.read_bytes() == old
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("database or disk is full", "the disk is full: the notes could not be written to /studies"),
+        ("database is locked", r"the notes could not be written to /studies \(Resource temporarily unavailable\)"),
+        ("attempt to write a readonly database", "no permission to write the notes to /studies"),
+        ("disk I/O error", r"the notes could not be written to /studies \(Input/output error\)"),
+    ],
+)
+def test_a_database_that_can_not_be_written_is_said_as_a_file_is(said: str, sentence: str) -> None:
+    with pytest.raises(StorageError, match=f"^{sentence}$"), storage_errors(Path("/studies/notes.sqlite"), "the notes"):
+        raise sqlite3.OperationalError(said)
+    with pytest.raises(sqlite3.OperationalError), storage_errors(Path("/studies/notes.sqlite")):
+        raise sqlite3.OperationalError("no such table: notes")
 
 
 def test_nothing_is_left_when_the_writer_stops_halfway(tmp_path: Path) -> None:

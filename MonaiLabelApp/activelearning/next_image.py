@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -13,6 +14,8 @@ from gateway.guard import ForbiddenError
 from landmarklabel.active import BY_NAME, STRATEGIES, Pool, choose
 from landmarklabel.active.leases import Lease, Leases, PutOff, PutOffImages
 from landmarklabel.errors import NotFoundError, listed
+
+logger = logging.getLogger(__name__)
 
 _TRIES = 50
 
@@ -114,11 +117,17 @@ class NextImages:
     # What happens to an image -------------------------------------------------------------------------------
 
     def saved(self, name: str) -> None:
-        """A label was saved: whoever has the image keeps it, until the label is final."""
-        if self._store.get_label_uri(name, "final"):
-            self._leases.release(name)
-        else:
-            self._leases.renew(name)
+        """A label was saved: whoever has the image keeps it, until the label is final.
+
+        What can't be noted now is no reason to call the label unsaved: leases end by themselves.
+        """
+        try:
+            if self._store.get_label_uri(name, "final"):
+                self._leases.release(name)
+            else:
+                self._leases.renew(name)
+        except Exception:
+            logger.exception("a label is saved, and the lease of its image stays as it was")
 
     def put_off(
         self, name: str, for_good: bool, who: str = "", reason: str = "", person: str | None = None

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import sqlite3
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -18,8 +19,16 @@ from typing import Any
 from .errors import StorageError
 
 _OTHER_ERRORS = (
-    errno.EIO, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.EFBIG, errno.ELOOP,
+    errno.EIO, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.EFBIG, errno.ELOOP, errno.EAGAIN,
 )  # fmt: skip
+
+# What SQLite says, which gives Python 3.10 no number.
+_OF_SQLITE = {
+    "disk is full": errno.ENOSPC,
+    "is locked": errno.EAGAIN,
+    "readonly database": errno.EROFS,
+    "disk I/O error": errno.EIO,
+}
 
 
 @contextmanager
@@ -51,6 +60,8 @@ def _error_number(problem: Exception) -> int | None:
     """The system's number of an error; libraries that are not written in Python give it in their text."""
     if isinstance(problem, OSError):
         return problem.errno
+    if isinstance(problem, sqlite3.Error):
+        return next((number for said, number in _OF_SQLITE.items() if said in str(problem)), None)
     named = re.search(r"os error (\d+)", str(problem))
     if named:
         return int(named[1])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 import threading
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 import tiny
+from landmarklabel.errors import StorageError
 from landmarklabel.io.dicom_documents import LANDMARKS, DocumentId
 from landmarklabel.io.dicom_sr import landmarks_to_sr
 from landmarklabel.landmarks import LandmarkSet, Status
@@ -27,6 +30,7 @@ sys.path.insert(0, str(resource("MonaiLabelApp")))
 
 from datastore import LandmarkDatastore
 from dicomweb import DicomWebDatastore, DicomWebOptions
+from ledger import Entry, State
 
 ANNAS, ARCHIVES = (
     np.array([[10.0, 30.0], [50.0, 33.0], [30.0, 8.0]]),
@@ -110,7 +114,7 @@ def test_a_label_that_is_saved_while_a_document_is_taken_counts_and_is_sent(
         if when == "after it was taken":
             take(*arguments)
         saving.start()
-        saving.join(1)  # she need not wait, or waits until the document is taken
+        saving.join(0.5)  # she need not wait, or waits until the document is taken
         if when == "before it is taken":
             take(*arguments)
 
@@ -136,3 +140,38 @@ def test_a_label_of_the_archive_is_not_sent_back(store: DicomWebDatastore, image
     assert read(store, document(store, image, ago(minutes=5)))
     store.exchange.note(image)
     assert store.get_label_info(image, "final")["dicom"]["state"] == "read"
+
+
+def test_a_save_is_none_the_less_one_when_the_exchange_can_not_note_it(
+    store: DicomWebDatastore, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is found as soon as all labels are looked at; as is that it was deleted."""
+    file = tmp_path / "annas.mrk.json"
+    file.write_bytes(label(store, image, ANNAS))
+
+    def locked(_: Entry) -> None:
+        raise StorageError("what is known of the DICOM server could not be written")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.ledger, "put", locked)
+        assert store.save_label(image, str(file), "final", {}) == image
+    store.exchange._look_at_labels()
+    assert store.get_label_info(image, "final")["dicom"]["state"] == "pending"
+    with monkeypatch.context() as patch:
+        patch.setattr(store.ledger, "put", locked)
+        store.remove_label(image, "final")
+    store.exchange._look_at_labels()
+    assert [entry.state for entry in store.ledger.entries()] == [State.REMOVED]
+
+
+def test_a_ledger_that_others_keep_or_that_there_is_no_room_for_is_said_in_a_sentence(
+    store: DicomWebDatastore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mirror" / "archive.sqlite"
+    monkeypatch.setattr(store.ledger, "_open", lambda: sqlite3.connect(file, timeout=0))
+    said = f"what is known of the DICOM server could not be written to {file.parent}"
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageError, match=said):
+            store.ledger.mark_read("1.2.3")
+    store.ledger.mark_read("1.2.3")
