@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from landmarklabel.files import temporary_file
+from landmarklabel.files import storage_errors, temporary_file
 from landmarklabel.landmarks import LandmarkSet, Status
 from landmarklabel.markups import markups_to_dict, world_positions
 from landmarklabel.measurements.base import Measurement
@@ -26,7 +29,8 @@ def answer(
     timings: dict[str, float],
     trusted: Trusted,
     given: Mapping[str, Sequence[float]] | None = None,
-) -> tuple[str, dict[str, Any]]:
+    with_file: bool = True,
+) -> tuple[str | None, dict[str, Any]]:
     """The file of an answer of landmarks and its JSON.
 
     Args:
@@ -38,18 +42,38 @@ def answer(
         timings: seconds by step.
         trusted: which landmarks are.
         given: positions, LPS mm, that a person gave, and that are answered to the last digit.
+        with_file: see :func:`wants_file`.
 
     Returns:
-        path of a temporary ``.mrk.json`` file, which the server deletes once it is sent; and the JSON.
+        path of a temporary ``.mrk.json`` file, which the server deletes once it is sent, or None; and the JSON.
+
+    Raises:
+        StorageError: there is no room for the file.
     """
     positions = landmarks_to_json(landmarks, world_positions(landmarks, seen.geometry, given), trusted)
-    file = markups_file(landmarks, seen, given)
+    file = markups_file(landmarks, seen, given) if with_file else None
     return file, to_json(positions, seen, model, review_order, measurements, timings, trusted)
+
+
+def wants_file(request: Mapping[str, Any]) -> bool:
+    """Whether anybody reads the file of an answer: the gateway says so of whom the JSON is enough for."""
+    return not request.get("json_only")
+
+
+@contextmanager
+def answer_file(prefix: str, suffix: str) -> Iterator[Path]:
+    """A temporary file to be filled in the block, which the server deletes once it is sent.
+
+    Raises:
+        StorageError: the disk of temporary files is full, or can't be written.
+    """
+    with storage_errors(Path(tempfile.gettempdir()) / "answer", "the answer"), temporary_file(prefix, suffix) as path:
+        yield path
 
 
 def markups_file(landmarks: LandmarkSet, seen: SeenImage, given: Mapping[str, Sequence[float]] | None = None) -> str:
     """Path of a temporary ``.mrk.json`` file; see :func:`answer`."""
-    with temporary_file("landmarks_", ".mrk.json") as path:
+    with answer_file("landmarks_", ".mrk.json") as path:
         # Not json.dump, which writes piece by piece in Python: of a click's answer that took a quarter of the time.
         path.write_text(json.dumps(markups_to_dict(landmarks, seen.geometry, given=given)))
     return str(path)

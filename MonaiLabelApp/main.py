@@ -279,6 +279,7 @@ class LandmarkApp(MONAILabelApp):
 
         Raises:
             NotFoundError: there is no such task or image.
+            LandmarkLabelError: the answer is to be saved as a label, and can't be.
         """
         wanted = request.get("model")
         task = self._infers.get(wanted) if isinstance(wanted, str) else None
@@ -294,11 +295,15 @@ class LandmarkApp(MONAILabelApp):
                 file, params = task({**request, "image": str(path), "image_name": shown})
         except ImageError as problem:
             raise problem if named else type(problem)(str(problem).replace(path.name, shown)) from None
-        label = file
+        label, tag = file, request.get("label_tag", "original")
         if request.get("save_label") and named:
             info = {"params": params, "user": request.get("user", "")}
-            label = store.save_label(str(name), file, request.get("label_tag", "original"), info)
-        return {"label": label, "tag": request.get("label_tag", "original"), "file": file, "params": params}
+            try:
+                label = store.save_label(str(name), file, tag, info)
+            except BaseException:
+                Path(file).unlink(missing_ok=True)  # nobody is sent it
+                raise
+        return {"label": label, "tag": tag, "file": file, "params": params}
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
         """The next image to label, for ``request["client_id"]``; without an ``id``, ``detail`` says why there is none.

@@ -121,6 +121,8 @@ def _read(
     else:
         session_id = wanted["session"] if isinstance(wanted.get("session"), str) else ""
     client_id = wanted["client_id"] if isinstance(wanted.get("client_id"), str) else ""
+    # The answer's file is read where it is sent, or saved.
+    wanted["json_only"] = output is Output.json and not wanted.get("save_label")
     place = caller.name or (request.client.host if request.client else "")
     client = (place, (client_id or session_id)[:_LONGEST_CLIENT])
     subject = None

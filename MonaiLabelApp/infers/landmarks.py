@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 
-from answers import answer, describe, least_confident_first
+from answers import answer, describe, least_confident_first, wants_file
 from landmarklabel.interaction.belief import Belief
 from landmarklabel.interaction.refinement import as_believed, by_gain
 from landmarklabel.landmarks import LandmarkSet
@@ -47,13 +47,14 @@ class LandmarksTask(InferTask):
         """The model file; with ``validate``, None if there is none."""
         return str(self._model.path) if self._model.path.is_file() or not validate else None
 
-    def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    def __call__(self, request: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
         """Answer for the file ``request["image"]``.
 
         Raises:
             LabelError: the measurement that is to be surer is none, or the tolerance of what is trusted.
             ModelError: there is no model, or it can't be used.
             ImageError: the file is not a radiograph.
+            StorageError: there is no room for the answer's file.
         """
         self._measuring.require(request)
         self._trust.require(request)
@@ -71,7 +72,8 @@ class LandmarksTask(InferTask):
             "decode": seen.timings["decode"] + decoded - start,
             "measure": time.perf_counter() - decoded,
         }
-        return answer(landmarks, seen, describe(seen.header), order, measured, timings, trusted)
+        source, with_file = describe(seen.header), wants_file(request)
+        return answer(landmarks, seen, source, order, measured, timings, trusted, with_file=with_file)
 
     def _believed(self, seen: SeenImage) -> tuple[LandmarkSet, Belief | None, list[str]]:
         """Landmarks where maps and shape of labels have them, what that rests on, and which to look at first.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 
-from answers import answer, describe
+from answers import answer, describe, wants_file
 from infers.corrections import Corrections, read_corrections, session_of
 from landmarklabel.engine.interaction import takes_templates
 from landmarklabel.interaction.evidence import MapEvidence
@@ -82,7 +82,7 @@ class RefineTask(InferTask):
         model = self._model()
         return None if model is None else str(model.path)
 
-    def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    def __call__(self, request: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
         """Answer for the file ``request["image"]``, by its :class:`~infers.corrections.Corrections`.
 
         Raises:
@@ -91,6 +91,7 @@ class RefineTask(InferTask):
             ConflictError: the session is of another image.
             ModelError: the model is damaged or for another protocol.
             ImageError: the file is not a radiograph.
+            StorageError: there is no room for the answer's file.
         """
         self._measuring.require(request)
         self._trust.require(request)
@@ -119,9 +120,8 @@ class RefineTask(InferTask):
             "decode": seen.timings["decode"] + decoded - middle,
             "measure": time.perf_counter() - decoded,
         }
-        return answer(
-            refined.landmarks, seen, self._source(seen, shape, said), order, measured, timings, trusted, asked.given
-        )
+        source, with_file = self._source(seen, shape, said), wants_file(request)
+        return answer(refined.landmarks, seen, source, order, measured, timings, trusted, asked.given, with_file)
 
     def _model(self) -> PublishedModel | None:
         """The first whose file is there. A damaged one refuses to answer; no other answers in its place."""

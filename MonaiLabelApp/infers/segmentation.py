@@ -9,10 +9,18 @@ from typing import Any
 import numpy as np
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 
-from answers import describe, landmark_to_json, landmarks_to_json, least_confident_first, markups_file, to_json
+from answers import (
+    answer_file,
+    describe,
+    landmark_to_json,
+    landmarks_to_json,
+    least_confident_first,
+    markups_file,
+    to_json,
+    wants_file,
+)
 from landmarklabel.carry import carried
 from landmarklabel.errors import ConfigError, ModelError
-from landmarklabel.files import temporary_file
 from landmarklabel.io.segmentations import write_segmentation
 from landmarklabel.io.uvmaps import write_uv_maps
 from landmarklabel.landmarks import Status
@@ -100,7 +108,7 @@ class SegmentationTask(InferTask):
         if self.is_valid():
             self._places.prepare(self._model())
 
-    def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    def __call__(self, request: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
         """Answer for the file ``request["image"]`` with what ``request["result"]`` names, a label image by default.
 
         Raises:
@@ -108,16 +116,19 @@ class SegmentationTask(InferTask):
             LabelError: the measurement that is to be surer is none, or the tolerance of what is trusted.
             ModelError: there is no model, it can't be used, or uv-maps are asked for and it has none.
             ImageError: the file is not a radiograph.
+            StorageError: there is no room for the answer's file.
         """
         self._measuring.require(request)
         self._trust.require(request)
         wanted, path, model = _wanted(request), Path(request["image"]), self._model()
         seen = self._memory.look(path, model)
+        if wanted == "uv_map":
+            _require_uv_maps(seen)
         start = time.perf_counter()
         derived, underived = self._derived(path, model, seen)
         middle = time.perf_counter()
         segmentation = self._segment(seen)
-        file = self._file(wanted, seen, segmentation)
+        file = self._file(wanted, seen, segmentation) if wants_file(request) else None
         segmented = time.perf_counter()
         known = self._measuring.first_look(seen)
         self._memory.forget_the_oldest(seen)
@@ -160,17 +171,12 @@ class SegmentationTask(InferTask):
             assert seen.landmarks is not None
             return markups_file(seen.landmarks, seen)
         if wanted == "segmentation":
-            with temporary_file("segmentation_", ".seg.nrrd") as path:
+            with answer_file("segmentation_", ".seg.nrrd") as path:
                 write_segmentation(segmentation, path)
             return str(path)
-        if seen.mapped is None:
-            assert seen.header is not None
-            raise ModelError(
-                f"result uv_map: the model {seen.header.config.method} has no uv-maps; POST /train/denseseg makes one "
-                "that has"
-            )
+        assert seen.mapped is not None
         regions, maps = uv_maps(seen.mapped.predictor)
-        with temporary_file("uv_map_", ".nrrd") as path:
+        with answer_file("uv_map_", ".nrrd") as path:
             write_uv_maps(regions.names, maps, seen.geometry, path)
         return str(path)
 
@@ -217,6 +223,15 @@ def _wanted(request: dict[str, Any]) -> str:
     if wanted not in RESULTS:
         raise ConfigError(f"result: expected one of {', '.join(RESULTS)}, got {str(wanted)[:60]!r}")
     return str(wanted)
+
+
+def _require_uv_maps(seen: SeenImage) -> None:
+    if seen.mapped is None:
+        assert seen.header is not None
+        raise ModelError(
+            f"result uv_map: the model {seen.header.config.method} has no uv-maps; POST /train/denseseg makes one "
+            "that has"
+        )
 
 
 def _structures_to_json(segmentation: Segmentation, seen: SeenImage) -> list[dict[str, Any]]:
