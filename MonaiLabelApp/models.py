@@ -57,12 +57,19 @@ class PublishedModel:
         stamp, loaded = self._stamp(), self._loaded
         if loaded is None or loaded[0] != stamp:  # nobody was faster
             try:
-                predictor = Predictor.load(self.path, device, protocol=self.protocol, precision=self._precision)
-                self._loaded = loaded = (stamp, predictor, read_header(self.path))
+                self._loaded = loaded = (stamp, *self._read(device))
             except ModelError:
                 self._loaded = None
                 raise
         return loaded[1:]
+
+    def _read(self, device: str | None) -> tuple[Predictor, ModelHeader]:
+        """Both of one file, which may be replaced between the two: what is known by a version is kept by it."""
+        while True:
+            predictor = Predictor.load(self.path, device, protocol=self.protocol, precision=self._precision)
+            header = read_header(self.path)
+            if header.version == predictor.provenance["version"]:
+                return predictor, header
 
     def is_there(self) -> bool:
         """Whether there is a file at all, sound or damaged: a damaged one stands for no answer, not for another's."""

@@ -76,3 +76,23 @@ def test_a_damaged_one_is_an_error_until_it_is_replaced(tmp_path: Path, triangle
             model.predictor()
     publish(files[1], model.path)
     assert model.predictor()[1].version == read_header(files[1]).version
+
+
+def test_a_model_that_is_published_while_another_is_read_is_not_mixed_with_it(
+    tmp_path: Path, triangle: Protocol, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the weights of one see would be kept as what the other has seen."""
+    model = PublishedModel(tmp_path / "models", triangle, "landmarks")
+    publish(files[0], model.path)
+    load, loads = Predictor.load, []
+
+    def overtaken(*arguments: object, **named: object) -> Predictor:
+        loads.append(load(*arguments, **named))
+        if len(loads) == 1:
+            publish(files[1], model.path)
+        return loads[-1]
+
+    monkeypatch.setattr(Predictor, "load", overtaken)
+    for _ in range(2):
+        predictor, header = model.predictor()
+        assert predictor.provenance["version"] == header.version == read_header(files[1]).version
