@@ -152,16 +152,19 @@ class BatchInference:
             request, batch = self._state["request"], self._state["id"]
         try:
             if self._todo is None:
-                self._plan(request)
-            name = self._next()
+                self._plan(request, batch)
+            name = self._next(batch)
             if name is not None:
                 self._answer(name, request, batch)
         except (StorageError, ModelError, NotFoundError) as problem:
             self._fail(str(problem), batch)
         return True
 
-    def _plan(self, request: Mapping[str, Any]) -> None:
-        """Which images are to do: those that have no such label by the model as it is now."""
+    def _plan(self, request: Mapping[str, Any], batch: str) -> None:
+        """Which images are to do: those that have no such label by the model as it is now.
+
+        That may take long; another batch that was begun meanwhile makes a plan of its own.
+        """
         tag, images = request["label_tag"], request["images"]
         names = {
             "all": self._store.list_images,
@@ -173,6 +176,8 @@ class BatchInference:
         kept = f"{tag}{SEGMENTATION_TAG}" if request["model"] == "segmentation" else tag
         todo = deque(name for name in wanted if self._made_by(name, kept, request["model"]) != version)
         with self._changed:
+            if not self._is_wanted(batch):
+                return
             self._todo, self._begun, self._refusals = todo, time.monotonic(), Counter()
             self._state |= {"images": len(wanted), "there_already": len(wanted) - len(todo), "done": 0}
 
@@ -183,12 +188,13 @@ class BatchInference:
         info = self._store.get_label_info(name, tag)
         return info.get("version") if info.get("model") == task else None
 
-    def _next(self) -> str | None:
+    def _next(self, batch: str) -> str | None:
         with self._changed:
+            if not self._is_wanted(batch):
+                return None
             if self._todo:
                 return self._todo.popleft()
-            if self._state["status"] == _RUNNING:
-                self._end(_DONE)
+            self._end(_DONE)
             return None
 
     def _answer(self, name: str, request: Mapping[str, Any], batch: str) -> None:

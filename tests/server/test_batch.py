@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import tiny
 from landmarklabel.errors import ImageError, RefusedError, RemoteError
 from landmarklabel.protocol import Protocol
@@ -93,3 +95,37 @@ def test_an_image_that_an_archive_does_not_give_ends_no_batch_and_holds_none_up(
     assert (state["status"], state["done"], state["failed"]) == ("DONE", 2, 1)
     assert state["failures"] == {"image_000": "image image_000: the DICOM server answered 500"}
     assert asked == ["image_000", "image_001", "image_000", "image_000"]
+
+
+@pytest.mark.parametrize("moment", ["while it plans", "before its next image"])
+def test_a_batch_that_is_begun_while_another_ends_does_its_own_images(
+    tmp_path: Path, triangle: Protocol, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Not those of the other, and it is not done before it has begun."""
+    store = LandmarkDatastore(str(tiny.write_studies(tmp_path / "studies", triangle, 4, 1)), triangle, False)
+    label = Path(store.get_label_uri("image_000", "final")).read_bytes()
+    asked: list[str] = []
+
+    def task(request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        asked.append(request["image_name"])
+        file = tmp_path / "answer.mrk.json"
+        file.write_bytes(label)
+        return str(file), {"model": {"version": "1"}}
+
+    batch = BatchInference(store, {"landmarks": task}, lambda _: "1", tmp_path / "batch.json")  # type: ignore[dict-item]
+    batch.submit("landmarks", "unlabeled", {})
+    whose, what = (store, "get_unlabeled_images") if moment == "while it plans" else (batch, "_next")
+    go_on = getattr(whose, what)
+
+    def begun_anew(*arguments: Any) -> Any:
+        monkeypatch.setattr(whose, what, go_on)
+        batch.stop()
+        batch.submit("landmarks", "labeled", {})
+        return go_on(*arguments)
+
+    monkeypatch.setattr(whose, what, begun_anew)
+    while batch.step():
+        pass
+    state = batch.state()
+    assert asked == ["image_000"]
+    assert (state["status"], state["images"], state["done"], state["left"]) == ("DONE", 1, 1, 0)
