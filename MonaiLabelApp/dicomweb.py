@@ -6,6 +6,7 @@ Beside the server there is a folder of one's own:
                       studies folder: one store does all
     images/UID.dcm    images that were fetched, up to a bound; the one that was not used for longest goes first
     training/         the labelled images, while a training runs: links into images/, which eviction does not touch
+    training.lock     held by that training
     archive.sqlite    what is known of the server, and which labels it has still to get
 
 Final labels go to the server as DICOM SR and SEG, and come from there: ``exchange.py``.
@@ -18,12 +19,13 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pydicom
+from filelock import FileLock, Timeout
 from monailabel.config import settings
 from pydicom.dataset import Dataset
 
@@ -49,6 +51,9 @@ SETTINGS = (
     "dicomweb_folder", "dicomweb_cache_mb", "dicomweb_image_mb", "dicomweb_modalities", "dicomweb_patient_module",
     "dicomweb_refresh_s",
 )  # fmt: skip
+
+# How long a training waits for one that ends, in seconds.
+_PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,6 @@ class DicomWebDatastore(LandmarkDatastore):
     Args:
         options: which server, and where to keep what.
         protocol: of every label.
-        active: exchange images and labels with the server in the background; else only fetch what is asked for.
         more: what else the label store takes.
 
     Attributes:
@@ -122,7 +126,7 @@ class DicomWebDatastore(LandmarkDatastore):
         options: as given.
     """
 
-    def __init__(self, options: DicomWebOptions, protocol: Protocol, active: bool, **more: Any) -> None:
+    def __init__(self, options: DicomWebOptions, protocol: Protocol, **more: Any) -> None:
         self.options = options
         with storage_errors(options.studies / "header", "the studies"):
             options.studies.mkdir(parents=True, exist_ok=True)
@@ -133,9 +137,16 @@ class DicomWebDatastore(LandmarkDatastore):
         self._salt = _salt(options.folder / "salt")
         super().__init__(str(options.studies), protocol, **more)
         self.exchange = Exchange(self)
-        if active:
-            self.end_training()  # of a server that was killed
-            self.exchange.start()
+
+    def start(self) -> None:
+        """Exchange images and labels with the server in the background; without it, only fetch what is asked for."""
+        with suppress(LandmarkLabelError), self._alone_in_training(0):
+            self.end_training()  # of a server that was killed; one that goes on keeps its images
+        self.exchange.start()
+
+    def stop(self) -> None:
+        """Leave the exchange to another store of the same folder, that of an app that was loaded anew."""
+        self.exchange.stop()
 
     # Images -------------------------------------------------------------------------------------------------
 
@@ -250,20 +261,40 @@ class DicomWebDatastore(LandmarkDatastore):
         """Have all labelled images in ``options.training``, as a studies folder.
 
         Raises:
+            ConflictError: another training has its images there.
             RemoteError: the server does not answer.
             StorageError: the disk is full.
         """
-        self.end_training()
-        folder = self.options.training
-        with storage_errors(folder / "images", "the images to train on"):
-            folder.mkdir()
-            (folder / "labels").symlink_to(self.options.studies / "labels", target_is_directory=True)
-            for name in self.labelled_images():
-                self._put_to_train(name)
-        try:
-            yield
-        finally:
+        with self._alone_in_training(_PATIENCE_S):
             self.end_training()
+            folder = self.options.training
+            with storage_errors(folder / "images", "the images to train on"):
+                folder.mkdir()
+                (folder / "labels").symlink_to(self.options.studies / "labels", target_is_directory=True)
+                for name in self.labelled_images():
+                    self._put_to_train(name)
+            try:
+                yield
+            finally:
+                self.end_training()
+
+    @contextmanager
+    def _alone_in_training(self, patience_s: float) -> Iterator[None]:
+        """Keep other trainings out, also those of other processes; one that dies gives the place back.
+
+        Raises:
+            ConflictError: another one has kept it for so long.
+        """
+        path = self.options.folder / "training.lock"
+        try:
+            with storage_errors(path, "the lock of trainings"):
+                lock = FileLock(str(path), timeout=patience_s).acquire()
+        except Timeout:
+            raise ConflictError(
+                f"another training has its images in {self.options.training}; try again later"
+            ) from None
+        with lock:
+            yield
 
     def end_training(self) -> None:
         shutil.rmtree(self.options.training, ignore_errors=True)

@@ -52,25 +52,6 @@ _LOOK_SHARE = 0.1  # of its time that the archive is asked for news
 _T = TypeVar("_T")
 
 
-def _each(things: Iterable[_T], act: Callable[[_T], None]) -> None:
-    """Go through all, so that one that can't be sent or read does not keep the rest; not on and on in vain.
-
-    Raises:
-        RemoteError: that of the last one that failed.
-    """
-    failed, in_vain = None, 0
-    for thing in things:
-        try:
-            act(thing)
-            in_vain = 0
-        except (RemoteError, NotFoundError) as problem:
-            failed, in_vain = problem, in_vain + 1
-            if in_vain >= _IN_VAIN:
-                break
-    if failed is not None:
-        raise RemoteError(str(failed))
-
-
 def _may_pass(problem: BaseException | None) -> bool:
     """Whether the same may do later: the archive, or this machine, failed, and not the label itself."""
     if isinstance(problem, LandmarkLabelError):  # of a label that could not be read, what kept from it came before
@@ -91,7 +72,7 @@ class Exchange(threading.Thread):
         super().__init__(daemon=True, name="exchange with the DICOM server")
         self._store, self._archive, self._ledger = store, store.archive, store.ledger
         self._mutex = threading.RLock()
-        self._wake = threading.Event()
+        self._wake, self._ended = threading.Event(), threading.Event()
         self._retry_s = _FIRST_RETRY_S
         self._problems = {self.look: "", self.send: ""}
         self._looked: str | None = None
@@ -112,6 +93,13 @@ class Exchange(threading.Thread):
             logger.exception("a label that is to be sent could not be noted; all are looked at later")
         self._wake.set()
 
+    def stop(self, timeout: float = 10.0) -> None:
+        """End once what is being sent or read just now is done. What is left, another one does."""
+        self._ended.set()
+        self._wake.set()
+        if self.is_alive():
+            self.join(timeout)
+
     def info(self) -> dict[str, Any]:
         """For ``/info/``: labels by state, when the archive was last looked through, what is wrong with it."""
         problem = next(filter(None, self._problems.values()), None)
@@ -131,6 +119,8 @@ class Exchange(threading.Thread):
         next_look = 0.0
         while True:
             self._wake.clear()
+            if self._ended.is_set():  # after that: whoever stops it sets this first
+                return
             if time.monotonic() >= next_look:
                 began = time.monotonic()
                 self._try(self.look)
@@ -156,6 +146,26 @@ class Exchange(threading.Thread):
             logger.warning("the exchange with the DICOM server %s", "fails: GET /info/ says how" if now else "goes on")
         return bool(now)
 
+    def _each(self, things: Iterable[_T], act: Callable[[_T], None]) -> None:
+        """Go through all, so that one that can't be sent or read does not keep the rest; not on and on in vain.
+
+        Raises:
+            RemoteError: that of the last one that failed.
+        """
+        failed, in_vain = None, 0
+        for thing in things:
+            if self._ended.is_set():
+                break
+            try:
+                act(thing)
+                in_vain = 0
+            except (RemoteError, NotFoundError) as problem:
+                failed, in_vain = problem, in_vain + 1
+                if in_vain >= _IN_VAIN:
+                    break
+        if failed is not None:
+            raise RemoteError(str(failed))
+
     def look(self) -> None:
         """Look through the archive for images and documents, and through the store for labels to send.
 
@@ -165,7 +175,7 @@ class Exchange(threading.Thread):
         self._look_at_labels()
         images = [partial(self._take_images, modality) for modality in self._store.options.modalities]
         documents = [partial(self._read_documents, kind, modality) for kind, modality in MODALITIES.items()]
-        _each([*images, *documents], lambda step: step())
+        self._each([*images, *documents], lambda step: step())
         self._looked = datetime.now(timezone.utc).isoformat(timespec="seconds")
 
     # Images -------------------------------------------------------------------------------------------------
@@ -179,7 +189,7 @@ class Exchange(threading.Thread):
                 self._ledger.know(series.uid, series.instances)
 
         try:
-            _each(self._archive.series(modality), take)
+            self._each(self._archive.series(modality), take)
         finally:
             if any(found):
                 self._store.refresh()
@@ -239,7 +249,7 @@ class Exchange(threading.Thread):
         Raises:
             RemoteError: not all could be sent.
         """
-        _each(self._ledger.entries(State.PENDING), self._send)
+        self._each(self._ledger.entries(State.PENDING), self._send)
 
     def _send(self, entry: Entry) -> None:
         try:
@@ -297,7 +307,7 @@ class Exchange(threading.Thread):
                     documents.extend((series.uid, each) for each in self._archive.documents(series))
 
         try:
-            _each(self._archive.series(modality, description), fetch)
+            self._each(self._archive.series(modality, description), fetch)
         finally:
             # The last one first: those before it are too old then.
             documents.sort(key=lambda each: dicom_documents.made_at(each[1]), reverse=True)

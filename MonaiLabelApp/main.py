@@ -140,7 +140,8 @@ class LandmarkApp(MONAILabelApp):
             run_routes(self._models_folder, self.protocol.name, background.wake),
             training_routes(self._policy, self._trainers),
         )
-        start_background(background, self._deciding)
+        store = self.datastore()
+        start_background(background, self._deciding, *([store] if isinstance(store, DicomWebDatastore) else []))
 
     def _read_settings(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         unknown = sorted(set(conf) - set(_SETTINGS))
@@ -168,9 +169,7 @@ class LandmarkApp(MONAILabelApp):
         index = self.conf.get("index") or os.environ.get("LANDMARKLABEL_INDEX", "")
         reload = settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD
         if self._dicomweb:
-            return DicomWebDatastore(
-                self._dicomweb, self.protocol, active=in_server(), auto_reload=reload, index_url=index
-            )
+            return DicomWebDatastore(self._dicomweb, self.protocol, auto_reload=reload, index_url=index)
         return LandmarkDatastore(self.studies, self.protocol, reload, index)
 
     def init_infers(self) -> dict[str, InferTask]:

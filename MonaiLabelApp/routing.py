@@ -1,12 +1,19 @@
-"""What an app adds to the running MONAI Label application: routes before its own of the same path, and a thread."""
+"""What an app adds to the running MONAI Label application: routes before its own of the same path, and threads."""
 
 from __future__ import annotations
 
 import sys
+from typing import Protocol
 
 from fastapi import APIRouter, FastAPI
 
-from background import Background
+
+class Runs(Protocol):
+    """What works in threads of its own from ``start`` to ``stop``."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 def add_routes(*routers: APIRouter) -> None:
@@ -22,7 +29,7 @@ def add_routes(*routers: APIRouter) -> None:
     server.openapi_schema = None
 
 
-def start_background(*backgrounds: Background) -> None:
+def start_background(*backgrounds: Runs) -> None:
     """Begin work in the background, in place of that of an earlier app."""
     server: FastAPI = sys.modules["monailabel.app"].app
     for earlier in getattr(server.state, "backgrounds", ()):

@@ -125,7 +125,7 @@ def here(tmp_path: Path, archive: Orthanc, triangle: Protocol) -> DicomWebDatast
 
 def opened(folder: Path, archive: Orthanc, protocol: Protocol, **conf: str) -> DicomWebDatastore:
     settings = {"dicomweb_folder": str(folder), **conf}
-    store = DicomWebDatastore(DicomWebOptions.of(archive.url, settings), protocol, active=False, auto_reload=False)
+    store = DicomWebDatastore(DicomWebOptions.of(archive.url, settings), protocol, auto_reload=False)
     store.exchange.look()
     return store
 
@@ -315,7 +315,7 @@ def test_a_label_that_this_machine_could_not_send_is_sent_later(
 ) -> None:
     """Only what the label itself is the reason of is given up."""
     options = DicomWebOptions.of("http://127.0.0.1:9/dicom-web", {"dicomweb_folder": str(tmp_path)})
-    exchange = DicomWebDatastore(options, triangle, active=False, auto_reload=False).exchange
+    exchange = DicomWebDatastore(options, triangle, auto_reload=False).exchange
     exchange._ledger.put(Entry("1.2.3", "landmarks", "", DocumentId(), State.PENDING))
 
     def fail(_: Entry) -> None:

@@ -16,11 +16,13 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from servers import prepare
 
 import tiny
 from landmarklabel.errors import StorageError
 from landmarklabel.io.dicom_documents import LANDMARKS, DocumentId
 from landmarklabel.io.dicom_sr import landmarks_to_sr
+from landmarklabel.io.dicomweb import Series
 from landmarklabel.landmarks import LandmarkSet, Status
 from landmarklabel.markups import markups_to_dict, read_markups
 from landmarklabel.protocol import Protocol
@@ -28,7 +30,8 @@ from landmarklabel.resources import resource
 
 sys.path.insert(0, str(resource("MonaiLabelApp")))
 
-from datastore import LandmarkDatastore
+import dicomweb
+from datastore import ConflictError, LandmarkDatastore
 from dicomweb import DicomWebDatastore, DicomWebOptions
 from ledger import Entry, State
 
@@ -41,7 +44,7 @@ ANNAS, ARCHIVES = (
 def opened(folder: Path, protocol: Protocol) -> DicomWebDatastore:
     """Studies of an archive that can't be reached."""
     options = DicomWebOptions.of("http://127.0.0.1:9/dicom-web", {"dicomweb_folder": str(folder / "mirror")})
-    return DicomWebDatastore(options, protocol, active=False, auto_reload=False)
+    return DicomWebDatastore(options, protocol, auto_reload=False)
 
 
 @pytest.fixture
@@ -175,3 +178,70 @@ def test_a_ledger_that_others_keep_or_that_there_is_no_room_for_is_said_in_a_sen
         with pytest.raises(StorageError, match=said):
             store.ledger.mark_read("1.2.3")
     store.ledger.mark_read("1.2.3")
+
+
+# An app that is loaded anew ---------------------------------------------------------------------------------
+
+
+def test_what_begins_beside_a_training_leaves_it_its_images(
+    store: DicomWebDatastore, tmp_path: Path, triangle: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The app that /reload makes, and another training, which says so."""
+    monkeypatch.setattr(dicomweb, "_PATIENCE_S", 0.1)
+    again = opened(tmp_path, triangle)
+    with store.for_training():
+        again.start()
+        again.stop()
+        with pytest.raises(ConflictError, match="another training has its images in"), again.for_training():
+            pass
+        assert (store.options.training / "labels").is_symlink()
+    with again.for_training():
+        assert (store.options.training / "labels").is_symlink()
+
+
+def test_what_a_training_left_that_was_killed_is_gone_with_the_next_start(store: DicomWebDatastore) -> None:
+    store.options.training.mkdir()
+    store.start()
+    store.stop()
+    assert not store.options.training.exists()
+
+
+def test_an_exchange_ends_in_the_middle_of_what_it_goes_through(
+    store: DicomWebDatastore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, taken = threading.Event(), threading.Event(), list[Series]()
+
+    def headers(series: Series) -> list[Dataset]:
+        taken.append(series)
+        begun.set()
+        assert go_on.wait(30)
+        return []
+
+    monkeypatch.setattr(store.archive, "series", lambda *_: [Series("1.2.3", f"1.2.3.{number}") for number in range(9)])
+    monkeypatch.setattr(store.archive, "headers", headers)
+    store.start()
+    assert begun.wait(30)
+    store.exchange.stop(timeout=0)
+    go_on.set()
+    store.exchange.join(30)
+    assert not store.exchange.is_alive()
+    assert len(taken) == 1
+
+
+@pytest.mark.slow
+def test_an_app_that_is_loaded_anew_goes_on_exchanging(tmp_path: Path, triangle: Protocol) -> None:
+    running = prepare(tmp_path / "s", triangle, images=1, labelled=0)
+    running.studies = "http://127.0.0.1:9/dicom-web"
+    running.conf |= {"dicomweb_folder": str(tmp_path / "mirror")}
+
+    def problem() -> str | None:
+        return running.get("/info/")["dicomweb"]["problem"]
+
+    try:
+        running.start()
+        running.wait_for(problem, 60)
+        assert running("POST", "/reload").status_code == 200
+        running.wait_for(problem, 60)
+        assert problem() == "the DICOM server http://127.0.0.1:9/dicom-web can't be reached"
+    finally:
+        running.stop()
