@@ -117,7 +117,8 @@ def main() -> None:
     print(json.dumps(content, indent=1))
     if not arguments.trial:
         about = {"images": arguments.images, "rounds": arguments.rounds}
-        command = f"python benchmarks/training_speed.py --threads {arguments.threads} --clock {arguments.clock}"
+        command = f"python benchmarks/training_speed.py --rounds {arguments.rounds} --images {arguments.images} "
+        command += f"--epochs {arguments.epochs} --threads {arguments.threads} --clock {arguments.clock}"
         print(write("training_speed", command, {**about, "methods": content}))
 
 

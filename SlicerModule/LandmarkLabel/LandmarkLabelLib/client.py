@@ -102,7 +102,7 @@ class Client:
             return read_info(self._json("GET", "/info/", timeout=_QUICK_S))
         except ServerError as problem:
             if problem.kind in ("not found", "nonsense"):
-                raise read_failure_of_info(problem) from None
+                raise ServerError("not MONAI Label", NOT_MONAI_LABEL, problem.status) from None
             raise
 
     def train(self, task: str, settings: Mapping[str, Any] | None = None) -> None:
@@ -346,11 +346,6 @@ def failure_of_status(response: requests.Response) -> ServerError:
     if status in _KINDS:
         return ServerError(_KINDS[status], own or f"The server refused this ({status} {response.reason}).", status)
     return ServerError("failed", own or f"The server failed ({status} {response.reason}).", status)
-
-
-def read_failure_of_info(problem: ServerError) -> ServerError:
-    """What /info/ is not found means: some other web server."""
-    return ServerError("not MONAI Label", NOT_MONAI_LABEL, problem.status)
 
 
 def _detail(response: requests.Response) -> str:

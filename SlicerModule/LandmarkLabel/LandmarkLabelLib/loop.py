@@ -19,7 +19,7 @@ from .drafts import Draft, DraftStore
 from .following import Following
 from .noting import noted
 from .opening import OpenImage, fetch_image, found, take_detection
-from .outbox import Outbox
+from .outbox import Outbox, unsent
 from .state import Reading
 from .topics import IMAGE, MESSAGE, POINTS, SEGMENTATION, SERVER
 from .trainings import Trainings
@@ -131,7 +131,7 @@ class ReadingLoop(Connection):
         assert self.outbox is not None
         drafts = [draft for draft in found if draft.server == address]
         here = (address, self.protocol.name)
-        self.unsent_elsewhere = _unsent(draft for draft in found if (draft.server, draft.protocol) != here)
+        self.unsent_elsewhere = unsent(draft for draft in found if (draft.server, draft.protocol) != here)
         images = self.outbox.take_up(drafts)
         if images:
             self.say(f"Sending what was left from last time: {', '.join(images[:3])}{' ...' * (len(images) > 3)}")
@@ -475,13 +475,6 @@ class ReadingLoop(Connection):
         self.back.finish(wait_s)
         self.poll()  # what the server has by now is noted on the disk
         self.disk.finish(wait_s)
-
-
-def _unsent(drafts: Iterable[Draft]) -> str:
-    """Where labels of these are still to go; empty if the servers have them all."""
-    unsent = [(draft.server, draft.protocol) for draft in drafts if draft.wanted and not draft.refused]
-    where = [f"{unsent.count(each)} to {each[0]} ({each[1]})" for each in dict.fromkeys(unsent)]
-    return f"Not sent yet, until you connect there: {', '.join(where)}." if where else ""
 
 
 def _unfinished(opened: OpenImage) -> str:

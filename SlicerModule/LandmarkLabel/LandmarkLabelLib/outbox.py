@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Callable
 
@@ -148,3 +148,10 @@ class Outbox:
             del self._waiting[draft.image]
             self._keep(replace(draft, refused=problem.sentence))
             self._say(f"The server did not take {draft.image}: {problem.sentence} It is kept on this computer.", True)
+
+
+def unsent(drafts: Iterable[Draft]) -> str:
+    """Where labels of these are still to go; empty if the servers have them all."""
+    left = [(draft.server, draft.protocol) for draft in drafts if draft.wanted and not draft.refused]
+    where = [f"{left.count(each)} to {each[0]} ({each[1]})" for each in dict.fromkeys(left)]
+    return f"Not sent yet, until you connect there: {', '.join(where)}." if where else ""

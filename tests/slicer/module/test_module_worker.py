@@ -229,13 +229,18 @@ def test_an_answer_to_an_earlier_draft_leaves_a_newer_one_after_connecting_anew(
     assert left is not None and left.wanted == ""
 
 
-def test_what_one_server_lacks_is_sent_when_it_is_connected_again(loop: ReadingLoop, slow_server: SlowServer) -> None:
+def submit_in_vain(loop: ReadingLoop, slow_server: SlowServer) -> None:
+    """A final label, while the server is away; it is back then."""
     slow_server.away = True
     slow_server.gate.set()
     loop.outbox.put(Reading("image", ("a",)), {"number": 1}, final=True)
     loop.outbox.hurry()
     wait_until(loop.poll, lambda: loop.is_problem, "away")
     slow_server.away = False
+
+
+def test_what_one_server_lacks_is_sent_when_it_is_connected_again(loop: ReadingLoop, slow_server: SlowServer) -> None:
+    submit_in_vain(loop, slow_server)
     connect(loop, "http://127.0.0.1:8001")
     assert loop.outbox.waiting == ()
     connect(loop)
@@ -247,12 +252,7 @@ def test_what_one_server_lacks_is_sent_when_it_is_connected_again(loop: ReadingL
 def test_what_is_sent_while_drafts_are_read_is_not_sent_again(
     loop: ReadingLoop, slow_server: SlowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow_server.away = True
-    slow_server.gate.set()
-    loop.outbox.put(Reading("image", ("a",)), {"number": 1}, final=True)
-    loop.outbox.hurry()
-    wait_until(loop.poll, lambda: loop.is_problem, "away")
-    slow_server.away = False
+    submit_in_vain(loop, slow_server)
     read = loop.drafts.all
 
     def slowly() -> list[Draft]:
